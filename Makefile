@@ -1,0 +1,69 @@
+# make run    both proxies in the foreground, with a demo origin and what to try
+# make test   everything that must hold: lint, layers, types, tests
+# make venv   only the virtual environment, .venv
+# make lint   what takes no running program: ruff, import-linter, mypy
+# make clean  away with what can be made again
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+TESTS ?= tests
+BIN = $(VENV)/bin
+SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+.PHONY: run venv test lint programs clean
+
+venv: $(VENV)/installed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# pip's default editable install shows twistproxy but hides twisted/plugins: the path file
+# shows it to twistd. New files of the package are seen without another install.
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install $(PIP_INSTALL) --editable '.[test]' || { \
+	  command -v cc >/dev/null || \
+	    echo "If a package had to be compiled: apt-get install build-essential python3-dev" >&2; \
+	  exit 1; }
+	@echo '$(CURDIR)' > $(SITE)/twistproxy-plugin.pth
+	@touch $@
+
+run: venv
+	@$(BIN)/python etc/demo.py
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+test: venv programs lint
+	$(BIN)/python -m pytest $(TESTS)
+
+# The programs that the live tests start; policy-rc.d keeps nginx and squid from starting now.
+programs:
+	@command -v dpkg-query >/dev/null || exit 0; \
+	missing=$$(for name in $$(grep -v '^#' tests/packages.txt); do \
+	  dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || echo $$name; done); \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then \
+	  [ -e /usr/sbin/policy-rc.d ] || { \
+	    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; \
+	    trap 'rm /usr/sbin/policy-rc.d' EXIT; }; \
+	  echo "Installing" $$missing "..."; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get -qq update && \
+	    apt-get -qq install --yes --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "Missing, so some tests will be skipped: sudo apt-get install" $$missing >&2; \
+	fi
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	  .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
