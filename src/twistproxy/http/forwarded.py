@@ -1,0 +1,198 @@
+"""Who asked, as told by the proxies before us: `Forwarded` (RFC 7239) and `X-Forwarded-*`.
+
+Anybody can write these fields, so they are read from the right, where our own peer wrote, for as
+long as the writers are trusted: the first address that isn't trusted is the client.
+
+`X-Forwarded-*` is read where `X-Forwarded-For` is there, `Forwarded` otherwise, never both: nearly
+every proxy writes the former, and one that knows a single kind lets through what its client wrote
+in the other. Where they disagree, `X-Forwarded-For` wins. A trusted proxy that writes `Forwarded`
+must therefore write or remove `X-Forwarded-For` too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from attrs import frozen
+
+from twistproxy.http.fields import Fields
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+@frozen
+class Told:
+    """What is believed of where a request came from.
+
+    client: text of an address in normal form, "" where there is none (a unix socket).
+    scheme, host: what the client asked with, None where nobody trusted said; the host as written
+    on the wire, with a port where there was one.
+    chain: the client, then the trusted proxies after it, without our own peer.
+    """
+
+    client: str
+    scheme: str | None = None
+    host: str | None = None
+    chain: tuple[str, ...] = ()
+
+
+@frozen
+class _Hop:
+    """What one proxy said of whom it served; None where that says nothing."""
+
+    address: Address | None
+    scheme: str | None
+    host: str | None
+
+
+def client_of(peer: str, fields: Fields, trusted: Sequence[Network]) -> Told:
+    """Who asked, when `peer` (text of an address) hands us a request with these fields.
+
+    Where a trusted proxy names no address (malformed, ``unknown``, ``_hidden``), it is itself the
+    last that we know of. Never raises.
+    """
+    address = _peer(peer)
+    if address is None:
+        return Told("")
+    client, scheme, host, chain = str(address), None, None, []
+    hops = iter(_hops(fields))
+    while _is_in(address, trusted) and (hop := next(hops, None)) is not None:
+        scheme, host = hop.scheme or scheme, hop.host or host
+        if hop.address is None:
+            break
+        address = hop.address
+        client = str(address)
+        chain.append(client)
+    return Told(client, scheme, host, tuple(reversed(chain)))
+
+
+def write(fields: Fields, told: Told, *, peer: str, scheme: str, host: str) -> None:
+    """Tell a server who asked: `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` say the same.
+
+    What is believed is extended by our `peer`; what isn't, an untrusted peer's fields or the left
+    part of a list, is gone: many servers read the leftmost. scheme, host: how our peer asked us.
+    A peer of "" is not named: a unix socket, or a client that wants to stay unknown.
+    """
+    fields.remove(*_CLAIMS)
+    last = _peer(peer)
+    nodes = (*told.chain, *([str(last)] if last is not None else ()))
+    if nodes:
+        fields.set(b"X-Forwarded-For", ", ".join(nodes).encode())
+    else:
+        fields.remove(b"x-forwarded-for")
+    told_scheme, told_host = told.scheme or scheme, told.host or host
+    fields.set(b"X-Forwarded-Proto", told_scheme.encode())
+    fields.set(b"X-Forwarded-Host", told_host.encode())
+    # Servers take scheme and host from the first element, so that is where the client's are.
+    first, *others = nodes or ("unknown",)
+    elements = [
+        f"for={_node(first)};host={_value(told_host)};proto={told_scheme}",
+        *(f"for={_node(node)}" for node in others),
+    ]
+    fields.set(b"Forwarded", ", ".join(elements).encode())
+
+
+# Further claims of the kind that servers believe. We don't write them, so nobody vouches for them.
+_CLAIMS = (b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-ssl", b"x-real-ip")
+
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# An address in brackets or an IPv4 address, with a port, which may be obfuscated (RFC 7239 §6).
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_IS_TOKEN = re.compile(_TOKEN)
+_PAIR = re.compile(rf'[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*')
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def _hops(fields: Fields) -> Iterator[_Hop]:
+    """What the proxies before us said, the nearest first."""
+    if b"forwarded" in fields and b"x-forwarded-for" not in fields:
+        return map(_hop, _elements(fields, b"forwarded"))
+    # Lists are aligned by their right ends: a proxy appends to all of them, or replaces what is
+    # there by one value, which then stands for every hop.
+    nodes = _elements(fields, b"x-forwarded-for") or [""]
+    schemes = _elements(fields, b"x-forwarded-proto") or [""]
+    hosts = _elements(fields, b"x-forwarded-host") or [""]
+    return (
+        _Hop(
+            _address(node),
+            _scheme(schemes[min(i, len(schemes) - 1)]),
+            _host(hosts[min(i, len(hosts) - 1)]),
+        )
+        for i, node in enumerate(nodes)
+    )
+
+
+def _hop(element: str) -> _Hop:
+    """A forwarded-element (RFC 7239 §4). It says nothing if malformed or a parameter is twice."""
+    said: dict[str, str] = {}
+    for text in element.split(";"):
+        if not text.strip(" \t"):
+            continue
+        pair = _PAIR.fullmatch(text)
+        if pair is None or pair[1].lower() in said:
+            return _Hop(None, None, None)
+        value = pair[2]
+        said[pair[1].lower()] = _ESCAPED.sub(r"\1", value[1:-1]) if value[0] == '"' else value
+    return _Hop(
+        _address(said.get("for", "")), _scheme(said.get("proto", "")), _host(said.get("host", ""))
+    )
+
+
+def _elements(fields: Fields, name: bytes) -> list[str]:
+    """The elements of a list, the last first.
+
+    A comma ends an element in quotes too: nothing that we read holds one, and so a quote that a
+    client leaves open can't swallow what the proxies after it append.
+    """
+    parts = (fields.get(name) or b"").decode("latin-1").split(",")
+    return [text for part in reversed(parts) if (text := part.strip(" \t"))]
+
+
+def _address(node: str) -> Address | None:
+    """The address in a node of either field, its port left out; None where there is none."""
+    with_port = _WITH_PORT.fullmatch(node)
+    if with_port is not None:
+        node = with_port[1] or with_port[2]
+        if with_port[1] is not None and ":" not in node:
+            return None  # [192.0.2.1]
+    if "%" in node:  # a zone means something on one machine only, and may hold any text
+        return None
+    try:
+        address = ip_address(node)
+    except ValueError:
+        return None
+    # A listener for both families sees IPv4 peers in this form; networks are written plainly.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _peer(address: str) -> Address | None:
+    return _address(address.partition("%")[0])
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _scheme(text: str) -> str | None:
+    scheme = text.lower()
+    return scheme if scheme in ("http", "https") else None
+
+
+def _host(text: str) -> str | None:
+    return text if _HOST.fullmatch(text) else None
+
+
+def _node(address: str) -> str:
+    """How Forwarded names an address: IPv6 in brackets, and so in quotes (RFC 7239 §6.1)."""
+    return f'"[{address}]"' if ":" in address else address
+
+
+def _value(text: str) -> str:
+    if _IS_TOKEN.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
