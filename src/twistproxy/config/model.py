@@ -1,72 +1,143 @@
 """What a user can write, as frozen classes: one attribute is one key.
 
-An attribute's docstring-like ``help`` in its metadata is the reference's text, ``issue``-free:
-a key that is not here is refused. Sizes are ints (bytes), durations floats (seconds).
-Knows the names, not what they do.
+``help`` in an attribute's metadata is its line in the reference. The aliases at the head name
+kinds of values; ``values`` says how each is written and read.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, NewType
+from typing import Annotated, Literal, NewType
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
-Size = NewType("Size", int)  #: bytes, written "64KiB"
-Duration = NewType("Duration", float)  #: seconds, written "5s"
+Size = NewType("Size", int)  #: bytes, written "64KiB"; 0: none
+Duration = NewType("Duration", float)  #: seconds, written "5s"; may be 0
 Endpoint = NewType("Endpoint", str)  #: a Twisted server endpoint string
 Pattern = NewType("Pattern", str)  #: an RE2 pattern, compiled once to see that it can be
 Network = IPv4Network | IPv6Network
 
+PositiveSize = Annotated[Size, "positive"]
+PositiveDuration = Annotated[Duration, "positive"]
+Count = Annotated[int, "from 1"]
+Retries = Annotated[int, "from 0"]
+Port = Annotated[int, "port"]
+Name = Annotated[str, "name"]
+Method = Annotated[str, "method"]
+Host = Annotated[str, "host"]
+HostPattern = Annotated[str, "host pattern"]
+UrlPath = Annotated[str, "path of a URL"]
+ServerUrl = Annotated[str, "server url"]
+ParentUrl = Annotated[str, "parent url"]
+Location = Annotated[str, "location"]
+Output = Annotated[str, "file or -"]
+ReadableFile = Annotated[Path, "readable"]
+
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+def _help(text: str, **more: str) -> dict[str, str]:
+    return {"help": text, **more}
 
 
 @frozen(kw_only=True)
 class Parent:
-    """Another proxy that requests leave through."""
+    """Another proxy that requests leave through: the first that matches, up or not."""
 
-    name: str
-    url: str = field(repr=False)  # may hold credentials
-    hosts: tuple[str, ...] = ()
-    fail: Literal["closed", "open"] = "closed"
+    name: Name = field(metadata=_help("What logs and rules call it."))
+    url: ParentUrl = field(
+        repr=False,  # may hold credentials
+        metadata=_help("Where it is; ``http://user:secret@HOST:PORT`` to authenticate."),
+    )
+    hosts: tuple[HostPattern, ...] = field(
+        default=(), metadata=_help("The hosts that are reached through it; none: all.")
+    )
+    fail: Literal["closed", "open"] = field(
+        default="closed",
+        metadata=_help("When it is down: an error, or the next parent, then direct."),
+    )
 
 
 @frozen(kw_only=True)
 class Forward:
-    listen: tuple[Endpoint, ...] = (Endpoint("tcp:3128:interface=127.0.0.1"),)
-    clients: tuple[Network, ...] = LOOPBACK
-    connect_ports: tuple[int, ...] | Literal["any"] = (443,)
-    allow_private: bool | tuple[Network, ...] = False
-    anonymity: Literal["elite", "anonymous", "transparent"] = "elite"
+    """The proxy that clients inside leave through."""
+
+    listen: tuple[Endpoint, ...] = field(
+        default=(Endpoint("tcp:3128:interface=127.0.0.1"),), metadata=_help("Where clients come.")
+    )
+    clients: tuple[Network, ...] = field(
+        default=LOOPBACK,
+        metadata=_help("Who may use it. A listener off loopback needs this written out."),
+    )
+    connect_ports: tuple[Port, ...] | Literal["any"] = field(
+        default=(443,), metadata=_help("Where CONNECT may go.")
+    )
+    allow_private: bool | tuple[Network, ...] = field(
+        default=False,
+        metadata=_help(
+            "Whether addresses that are not globally reachable may be connected to, or which. "
+            "A cloud's metadata address only when written as /32 or /128; the admin and manhole "
+            "listeners never."
+        ),
+    )
+    anonymity: Literal["elite", "anonymous", "transparent"] = field(
+        default="elite",
+        metadata=_help(
+            "What servers learn: nothing of client or proxy, the proxy's name, or both."
+        ),
+    )
     parent: tuple[Parent, ...] = ()
 
 
 @frozen(kw_only=True)
 class Route:
-    hosts: tuple[str, ...] = ()
-    path: str = "/"
-    pool: str
-    strip_prefix: str | None = None
-    timeout: Duration | None = None  # None: timeouts.server
-    retries: int = 2
+    """Which pool answers what. The most specific wins: exact host before wildcard, then the
+    longer path.
+    """
+
+    hosts: tuple[HostPattern, ...] = field(
+        default=(), metadata=_help("The hosts it is for; none: any.")
+    )
+    path: UrlPath = field(default="/", metadata=_help("The start of the paths it is for."))
+    pool: str = field(metadata=_help("The pool that answers, a table ``[pools.NAME]``."))
+    strip_prefix: UrlPath | None = field(
+        default=None, metadata=_help("What to take off the path before it is sent on.")
+    )
+    timeout: PositiveDuration | None = field(
+        default=None, metadata=_help("In place of ``timeouts.server``.")
+    )
+    retries: Retries = field(
+        default=2, metadata=_help("How many other servers an idempotent request may try.")
+    )
 
 
 @frozen(kw_only=True)
 class Certificate:
-    """A pair of PEM files for the hosts it is shown to, by SNI."""
+    """A certificate and the hosts it is shown to, by SNI."""
 
-    hosts: tuple[str, ...]
-    cert: Path
-    key: Path
+    hosts: tuple[HostPattern, ...] = field(metadata=_help("The hosts it is for."))
+    cert: ReadableFile = field(metadata=_help("PEM: the certificate, then its chain."))
+    key: ReadableFile = field(metadata=_help("PEM: its private key."))
 
 
 @frozen(kw_only=True)
 class Reverse:
-    listen: tuple[Endpoint, ...] = (Endpoint("tcp:8080:interface=127.0.0.1"),)
-    tls_listen: tuple[Endpoint, ...] = ()
-    trusted_proxies: tuple[Network, ...] = ()
-    cloak: bool = True
+    """The proxy that clients outside come in through."""
+
+    listen: tuple[Endpoint, ...] = field(
+        default=(Endpoint("tcp:8080:interface=127.0.0.1"),), metadata=_help("Where clients come.")
+    )
+    tls_listen: tuple[Endpoint, ...] = field(
+        default=(), metadata=_help("Where they come with TLS; needs a ``[[reverse.tls]]``.")
+    )
+    trusted_proxies: tuple[Network, ...] = field(
+        default=(), metadata=_help("Whose ``X-Forwarded-*`` and ``Forwarded`` are believed.")
+    )
+    cloak: bool = field(
+        default=True,
+        metadata=_help("Hide what the servers are: ``Server``, ``Via``, their error pages."),
+    )
     route: tuple[Route, ...] = ()
     tls: tuple[Certificate, ...] = ()
 
@@ -75,25 +146,34 @@ class Reverse:
 class Server:
     """One server of a pool; a plain string is its url."""
 
-    url: str
-    weight: int = 1
-    max_connections: int | None = None
-    backup: bool = False
+    url: ServerUrl = field(metadata=_help("Scheme, host and port; nothing behind them."))
+    weight: Count = field(default=1, metadata=_help("Its share, relative to the others."))
+    max_connections: Count | None = field(
+        default=None, metadata=_help("How many connections it is given at once; none: no bound.")
+    )
+    backup: bool = field(default=False, metadata=_help("Asked only when no other server is up."))
 
 
 @frozen(kw_only=True)
 class PoolTls:
-    """How https:// servers of a pool are verified."""
+    """How the ``https://`` servers of a pool are verified."""
 
-    ca: Path | None = None  # None: the system's
-    server_name: str | None = None  # None: the host of the server's url
-    verify: bool = True
+    ca: ReadableFile | None = field(
+        default=None, metadata=_help("PEM: whom to trust; none: whom the system trusts.")
+    )
+    server_name: Host | None = field(
+        default=None,
+        metadata=_help("The name that is asked for and verified; none: the url's host."),
+    )
+    verify: bool = field(default=True, metadata=_help("``false`` takes any certificate."))
 
 
 @frozen(kw_only=True)
 class Pool:
-    servers: tuple[Server, ...]
-    balance: str = "round_robin"
+    """Servers that can stand in for each other."""
+
+    servers: tuple[Server, ...] = field(metadata=_help("The table is one of those below."))
+    balance: str = field(default="round_robin", metadata=_help("Who gets the next request."))
     tls: PoolTls = PoolTls()
 
 
@@ -101,95 +181,181 @@ class Pool:
 class Timeouts:
     """The longest wait between two bytes, never a total; ``head`` is a total."""
 
-    head: Duration = Duration(10.0)
-    body: Duration = Duration(30.0)
-    keepalive: Duration = Duration(60.0)
-    connect: Duration = Duration(5.0)
-    server: Duration = Duration(30.0)
-    tunnel_idle: Duration = Duration(3600.0)
-    drain: Duration = Duration(10.0)
+    head: PositiveDuration = field(
+        default=Duration(10.0), metadata=_help("For the whole head of a request.")
+    )
+    body: PositiveDuration = field(
+        default=Duration(30.0), metadata=_help("The client's leg: request body in, response out.")
+    )
+    keepalive: PositiveDuration = field(
+        default=Duration(60.0), metadata=_help("Between two requests of a client.")
+    )
+    connect: PositiveDuration = field(
+        default=Duration(5.0), metadata=_help("Until a server or parent has taken the connection.")
+    )
+    server: PositiveDuration = field(
+        default=Duration(30.0), metadata=_help("The server's leg, both directions.")
+    )
+    tunnel_idle: PositiveDuration = field(
+        default=Duration(3600.0), metadata=_help("A tunnel without a byte in either direction.")
+    )
+    drain: Duration = field(
+        default=Duration(10.0), metadata=_help("What is under way may finish so long at the end.")
+    )
 
 
 @frozen(kw_only=True)
 class Limits:
-    head: Size = Size(64 << 10)
-    fields: int = 100
-    uri: Size = Size(8 << 10)
-    body: Size = Size(1 << 30)  # 0: none
-    connections: int = 20000
-    per_client: int = 1000
-    pipelined: int = 32
+    """What a peer can make us hold."""
+
+    head: PositiveSize = field(
+        default=Size(64 << 10), metadata=_help("A request's or response's head.")
+    )
+    fields: Count = field(default=100, metadata=_help("The fields of a head."))
+    uri: PositiveSize = field(default=Size(8 << 10), metadata=_help("A request's target."))
+    body: Size = field(default=Size(1 << 30), metadata=_help("A request's body; 0: no bound."))
+    connections: Count = field(default=20000, metadata=_help("All clients' connections."))
+    per_client: Count = field(default=1000, metadata=_help("Connections from one address."))
+    pipelined: Count = field(
+        default=32, metadata=_help("Requests that wait on one connection, their turn yet to come.")
+    )
 
 
 @frozen(kw_only=True)
 class Cache:
-    enabled: bool = True
-    memory: Size = Size(256 << 20)
-    max_object: Size = Size(64 << 20)
+    """One cache for both proxies."""
+
+    enabled: bool = field(default=True, metadata=_help("``false``: every request is fetched."))
+    memory: PositiveSize = field(
+        default=Size(256 << 20), metadata=_help("What all objects may take together.")
+    )
+    max_object: PositiveSize = field(
+        default=Size(64 << 20), metadata=_help("What a single object may take.")
+    )
 
 
 @frozen(kw_only=True)
 class When:
-    """Conditions that must all hold; a list means any of its elements. None: not asked."""
+    """Conditions that must all hold; a list means any of its elements. Absent: not asked."""
 
-    host: tuple[str, ...] | None = None
-    url: tuple[Pattern, ...] | None = None
-    path: tuple[str, ...] | None = None
-    method: tuple[str, ...] | None = None
-    port: tuple[int, ...] | None = None
-    client: tuple[Network, ...] | None = None
+    host: tuple[HostPattern, ...] | None = field(
+        default=None,
+        metadata=_help(
+            "``example.org`` is that host, ``.example.org`` that and all below, "
+            "``*.example.org`` only those below."
+        ),
+    )
+    url: tuple[Pattern, ...] | None = field(
+        default=None,
+        metadata=_help("Searched in ``scheme://authority/path?query``; never in a tunnel's."),
+    )
+    path: tuple[UrlPath, ...] | None = field(
+        default=None, metadata=_help("The path's start; a tunnel has no path.")
+    )
+    method: tuple[Method, ...] | None = field(default=None, metadata=_help("As in the request."))
+    port: tuple[Port, ...] | None = field(default=None, metadata=_help("Of the target."))
+    client: tuple[Network, ...] | None = field(
+        default=None, metadata=_help("Where the request comes from.")
+    )
 
 
 @frozen(kw_only=True)
 class Rule:
-    name: str
-    side: Literal["forward", "reverse"] | None = None
+    """What to do with the requests that it is for; the first rule that matches decides."""
+
+    name: Name = field(metadata=_help("What logs and ``Proxy-Status`` call it."))
+    side: Literal["forward", "reverse"] | None = field(
+        default=None, metadata=_help("The proxy it is for; none: both.")
+    )
     when: When = When()
     unless: When | None = None
-    action: Literal["allow", "deny", "redirect"]
-    status: int = 403
-    location: str | None = None
+    action: Literal["allow", "deny", "redirect"] = field(metadata=_help("What to do."))
+    status: int = field(
+        default=Factory(lambda rule: 302 if rule.action == "redirect" else 403, takes_self=True),
+        metadata=_help(
+            "The answer's: 400 to 599 to deny; 301, 302, 303, 307 or 308 to redirect.",
+            default="``403``; ``302`` to redirect",
+        ),
+    )
+    location: Location | None = field(
+        default=None, metadata=_help("Where to redirect; required for that.")
+    )
 
 
 @frozen(kw_only=True)
 class Policy:
-    default: Literal["allow", "deny"] = "allow"
+    """One filter policy for both proxies."""
+
+    default: Literal["allow", "deny"] = field(
+        default="allow", metadata=_help("For what no rule matches; ``deny`` makes an allow-list.")
+    )
     rule: tuple[Rule, ...] = ()
 
 
 @frozen(kw_only=True)
 class Manhole:
-    listen: Endpoint = Endpoint("tcp:2222:interface=127.0.0.1")
-    authorized_keys: Path
-    host_key: Path | None = None  # None: STATE_DIR/ssh_host_key
+    """A console over SSH; off until the table is there."""
+
+    listen: Endpoint = field(
+        default=Endpoint("tcp:2222:interface=127.0.0.1"), metadata=_help("Where ssh comes.")
+    )
+    authorized_keys: Path = field(
+        metadata=_help(
+            "Whose keys open it, as in OpenSSH's file of that name. Any user name will do."
+        )
+    )
+    host_key: Path | None = field(
+        default=None,
+        metadata=_help("Made on the first start; none: ``ssh_host_key`` in ``state_dir``."),
+    )
 
 
 @frozen(kw_only=True)
 class Admin:
-    listen: Endpoint | None = None
-    token_file: Path | None = None
+    """Beside the unix socket ``admin.sock`` in ``state_dir``, which serves everything, always."""
+
+    listen: Endpoint | None = field(
+        default=None, metadata=_help("Where ``/livez`` and ``/readyz`` are served.")
+    )
+    token_file: ReadableFile | None = field(
+        default=None,
+        metadata=_help("The bearer token that opens the rest there; off loopback it is required."),
+    )
 
 
 @frozen(kw_only=True)
 class AccessLog:
-    file: str = "-"  # "-": standard output
-    format: Literal["json", "combined"] = "json"
+    """One line an exchange."""
+
+    file: Output = field(default="-", metadata=_help("Where it goes."))
+    format: Literal["json", "combined"] = field(default="json", metadata=_help("How it looks."))
 
 
 @frozen(kw_only=True)
 class Log:
+    """What is written down."""
+
     access: AccessLog = AccessLog()
-    level: Literal["debug", "info", "warn", "error", "critical"] = "info"
+    level: Literal["debug", "info", "warn", "error", "critical"] = field(
+        default="info", metadata=_help("The least that the program's own log holds.")
+    )
 
 
 @frozen(kw_only=True)
 class Config:
-    """A whole file, paths absolute, references checked."""
+    """A whole file. With neither ``[forward]`` nor ``[reverse]`` the forward proxy runs with its
+    defaults; otherwise just the tables that are there run.
+    """
 
-    state_dir: Path
+    state_dir: Path = field(
+        metadata=_help(
+            "The folder of the host key and the admin socket.",
+            default="``$STATE_DIRECTORY``, else ``var`` beside the file",
+        )
+    )
     forward: Forward | None = None
     reverse: Reverse | None = None
-    pools: dict[str, Pool] = field(factory=dict)
+    pools: dict[Name, Pool] = field(factory=dict)
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     cache: Cache = Cache()

@@ -1,0 +1,53 @@
+"""Names that a configuration may hold one day, and that this version does not know.
+
+They are told from spelling mistakes: ``… is not in this version``. Whoever builds one of them
+takes it out here.
+"""
+
+from __future__ import annotations
+
+from twistproxy.config.model import (
+    AccessLog,
+    Cache,
+    Config,
+    Forward,
+    Parent,
+    Policy,
+    Rule,
+    When,
+)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: Keys, by the table they stand in.
+KEYS: dict[type, frozenset[str]] = {
+    Config: _names("resolver errors"),
+    Forward: _names("socks socks_ports users tokens source pac"),
+    Parent: _names("ports users check resolve sticky"),
+    Cache: _names("collapse grace negative_ttl heuristic_max tag_fields disk redis purge"),
+    Policy: _names("lists conditions"),
+    When: _names(
+        "query scheme user group header cookie agent list is time timezone country resolved"
+        " content_type length"
+    ),
+    Rule: _names(
+        "page shadow rate concurrency bandwidth quota set_request add_request remove_request"
+        " set_response add_response remove_response rewrite parent pool source ask"
+    ),
+}
+
+#: Values, by their table and key.
+VALUES: dict[tuple[type, str], frozenset[str]] = {
+    (Rule, "action"): _names("continue ask"),
+    (AccessLog, "format"): _names("squid"),
+}
+
+#: Schemes of a parent's url.
+PARENT_SCHEMES = _names("https socks4 socks4a socks5")
+
+
+def is_not_in_this_version(name: str) -> str:
+    return f'"{name}" is not in this version'

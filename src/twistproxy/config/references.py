@@ -1,0 +1,156 @@
+"""What must fit together: names that refer to tables, keys that need or exclude each other.
+
+It looks at the tree, not at the classes, so that one misspelled value elsewhere hides nothing;
+values of a wrong type are somebody else's fault, and passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from twistproxy.config import endpoints
+from twistproxy.config.errors import Fault, Where, did_you_mean, dotted, shown
+
+Table = dict[str, Any]
+
+
+def check(tree: Table, balancers: Collection[str]) -> Iterator[Fault]:
+    for where, forward in tables(tree, "forward"):
+        yield from _forward(where, forward)
+    for where, reverse in tables(tree, "reverse"):
+        yield from _reverse(where, reverse, tree)
+    for where, pool in tables(tree, "pools", "*"):
+        yield from _pool(where, pool, balancers)
+    for where, rule in tables(tree, "policy", "rule", "*"):
+        yield from _rule(where, rule)
+    for where, admin in tables(tree, "admin"):
+        yield from _admin(where, admin)
+    yield from _twice(tree, "forward", "parent", "*")
+    yield from _twice(tree, "policy", "rule", "*")
+
+
+def tables(tree: Any, *way: str, where: Where = ()) -> Iterator[tuple[Where, Table]]:
+    """The tables at ``way`` and how to get to each; ``*``: all elements of a list or table."""
+    if not way:
+        if isinstance(tree, dict):
+            yield where, tree
+        return
+    step, *rest = way
+    inner: list[tuple[str | int, Any]] = []
+    if step != "*":
+        inner = [(step, tree[step])] if isinstance(tree, dict) and step in tree else []
+    elif isinstance(tree, dict):
+        inner = list(tree.items())
+    elif isinstance(tree, list):
+        inner = list(enumerate(tree))
+    for key, value in inner:
+        yield from tables(value, *rest, where=(*where, key))
+
+
+def _forward(where: Where, forward: Table) -> Iterator[Fault]:
+    listen = forward.get("listen")
+    if listen == []:
+        yield Fault((*where, "listen"), "needs at least one listener")
+    if "clients" in forward or not isinstance(listen, list):
+        return
+    for index, endpoint in enumerate(listen):
+        if _off_loopback(endpoint):
+            yield Fault(
+                (*where, "listen", index),
+                f"{shown(endpoint)} may be reached from elsewhere, so who may use it must be"
+                ' written out: clients = ["10.0.0.0/8"]',
+            )
+
+
+def _reverse(where: Where, reverse: Table, tree: Table) -> Iterator[Fault]:
+    if reverse.get("listen") == [] and not reverse.get("tls_listen"):
+        yield Fault((*where, "listen"), "needs at least one listener, or tls_listen does")
+    if reverse.get("tls_listen") and not reverse.get("tls"):
+        yield Fault((*where, "tls_listen"), "needs a certificate: [[reverse.tls]]")
+    pools = tree.get("pools")
+    names = pools if isinstance(pools, dict) else {}
+    for at, route in tables(reverse, "route", "*", where=where):
+        pool, path, prefix = route.get("pool"), route.get("path", "/"), route.get("strip_prefix")
+        if isinstance(pool, str) and pool not in names:
+            yield Fault((*at, "pool"), f"no pool named {shown(pool)}" + _suggestion(pool, names))
+        if isinstance(prefix, str) and isinstance(path, str) and not path.startswith(prefix):
+            yield Fault((*at, "strip_prefix"), f"the path {shown(path)} doesn't begin with it")
+
+
+def _suggestion(pool: str, names: Table) -> str:
+    if names:
+        return did_you_mean(pool, names) or f"; there are {', '.join(names)}"
+    return f"; it would be a table [pools.{pool}]"
+
+
+def _pool(where: Where, pool: Table, balancers: Collection[str]) -> Iterator[Fault]:
+    servers, balance = pool.get("servers"), pool.get("balance")
+    if servers == []:
+        yield Fault((*where, "servers"), "needs at least one server")
+    elif isinstance(servers, list) and all(_is_backup(server) for server in servers):
+        yield Fault((*where, "servers"), "all are backups; one must be without")
+    if isinstance(balance, str) and balance not in balancers:
+        yield Fault(
+            (*where, "balance"),
+            f"{shown(balance)} is not {' or '.join(map(shown, sorted(balancers)))}",
+        )
+
+
+def _is_backup(server: Any) -> bool:
+    return isinstance(server, dict) and server.get("backup") is True
+
+
+def _rule(where: Where, rule: Table) -> Iterator[Fault]:
+    action, status = rule.get("action"), rule.get("status")
+    if action == "redirect" and "location" not in rule:
+        yield Fault((*where, "location"), 'a redirect needs it: location = "https://…"')
+    if action in ("allow", "deny") and "location" in rule:
+        yield Fault((*where, "location"), f"{action} has no location; redirect has")
+    if isinstance(status, int):
+        if action == "allow":
+            yield Fault((*where, "status"), "allow has no status; deny and redirect have")
+        if action == "deny" and not 400 <= status <= 599:
+            yield Fault((*where, "status"), f"{status} is not from 400 to 599, as deny needs")
+        if action == "redirect" and status not in REDIRECTS:
+            yield Fault(
+                (*where, "status"), f"{status} doesn't redirect; 301, 302, 303, 307, 308 do"
+            )
+    for key in ("when", "unless"):
+        conditions = rule.get(key)
+        if key == "unless" and conditions == {}:
+            yield Fault((*where, key), "without a condition it vetoes every request")
+        for name, any_of in conditions.items() if isinstance(conditions, dict) else ():
+            if any_of == []:
+                yield Fault((*where, key, name), "an empty list matches nothing")
+
+
+#: RFC 9110 §15.4: those that send a client to Location.
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def _admin(where: Where, admin: Table) -> Iterator[Fault]:
+    listen = admin.get("listen")
+    if "token_file" not in admin and _off_loopback(listen):
+        yield Fault(
+            (*where, "listen"), f"{shown(listen)} may be reached from elsewhere: needs a token_file"
+        )
+
+
+def _off_loopback(endpoint: Any) -> bool:
+    try:
+        return isinstance(endpoint, str) and not endpoints.is_loopback(endpoint)
+    except ValueError:
+        return False  # no endpoint: that is said already
+
+
+def _twice(tree: Table, *way: str) -> Iterator[Fault]:
+    first: dict[str, Where] = {}
+    for where, table in tables(tree, *way):
+        name = table.get("name")
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            yield Fault((*where, "name"), f"{shown(name)} is what {dotted(first[name])} is called")
+        else:
+            first[name] = where
