@@ -43,7 +43,7 @@ def test_patterns(hosts, asked, taken):
 
 @pytest.mark.parametrize("host", ["*", "*.192.0.2.1", "a b", "", "*x.example"])
 def test_what_is_no_host_is_told(host):
-    with pytest.raises(ValueError, match="host|path|below"):
+    with pytest.raises(ValueError, match=r"host|path|below"):
         keys([host])
 
 

@@ -103,7 +103,7 @@ def test_no_routes_name_nobody():
 
 @pytest.mark.parametrize("wrong", [route("p", "a b"), route("p", path="api")], ids=["host", "path"])
 def test_what_is_no_host_or_path_is_told(wrong):
-    with pytest.raises(ValueError, match="host|path|below"):
+    with pytest.raises(ValueError, match=r"host|path|below"):
         RouteTable([wrong])
 
 
