@@ -110,15 +110,15 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, data: bytes, feed: Feed = whole) -> None:
-        """Send, and stop early when the peer has answered or gone: it may not read on."""
+    def send(self, data: bytes, feed: Feed = whole, stop_when_answered: bool = True) -> None:
+        """Send; by itself it stops when the peer answers, which then may not read on."""
         try:
             for piece in feed(data):
                 self.socket.sendall(piece)
                 if len(piece) == 1:
                     # Long enough for a peer on the other core to read it alone.
                     time.sleep(0.0002)
-                    if select.select([self.socket], [], [], 0)[0]:
+                    if stop_when_answered and select.select([self.socket], [], [], 0)[0]:
                         return
         except (BrokenPipeError, ConnectionResetError):
             return

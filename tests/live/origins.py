@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -306,8 +307,23 @@ def plain(request: Received) -> bytes:
     return b"HTTP/1.1 200 OK\r\n" + length + (b"" if request.method == "HEAD" else text)
 
 
+#: A head in which nothing can be read in two ways (RFC 9112 §2.2, §3, §5), h11 being lenient
+#: about line ends and folds.
+PLAIN_HEAD = re.compile(
+    rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.1\r\n"
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\t -~\x80-\xff]*\r\n)*\r\n"
+)
+
+
+def check_plain(head: bytes) -> None:
+    assert PLAIN_HEAD.fullmatch(head), head
+    names = [line.split(b":")[0].lower() for line in head.split(b"\r\n")[1:-2]]
+    assert names.count(b"host") == 1, head
+    assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1, head
+
+
 class Recording(Scripted):
-    """A strict HTTP/1.1 server: what h11 refuses is a failure of the test.
+    """A strict HTTP/1.1 server: what it can't read in just one way is a failure of the test.
 
     requests: what it understood, in order of arrival. respond: the bytes of an answer.
     """
@@ -336,6 +352,7 @@ class Recording(Scripted):
     def _one(self, talk: Talk, judge: h11.Connection) -> Received:
         request = None
         body = []
+        raw = judge.trailing_data[0]
         while True:
             event = judge.next_event()
             if event is h11.NEED_DATA:
@@ -347,7 +364,9 @@ class Recording(Scripted):
                     # A request that its client broke off is no request.
                     raise Gone
                 judge.receive_data(data)
+                raw += b"" if request else data
             elif isinstance(event, h11.Request):
+                check_plain(raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
                 request = Received(
                     event.method.decode(),
                     event.target.decode("latin-1"),
