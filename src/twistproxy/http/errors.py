@@ -16,23 +16,25 @@ class Problem:
     name: proxy error type (RFC 9209 §2.3). status: of the response that says so.
     text: a sentence for the person at the other end, with ``{…}`` for what `about` fills in.
     retry: whether another server may be tried for the same request.
-    close: whether the client's connection can't be used any more.
     """
 
     name: str
     status: int
     text: str
     retry: bool = False
-    close: bool = False
 
     def about(self, **details: object) -> Problem:
         """This problem with the placeholders of its text filled in."""
         return evolve(self, text=self.text.format(**details))
 
+    def as_status(self, status: int) -> Problem:
+        """This problem, told with another status."""
+        return evolve(self, status=status)
+
 
 def _request_error(status: int, text: str) -> Problem:
-    """A request we can't frame or won't take: its connection is closed (RFC 9209 §2.3.17)."""
-    return Problem("http_request_error", status, text, close=True)
+    """A request that we can't frame or won't take (RFC 9209 §2.3.17)."""
+    return Problem("http_request_error", status, text)
 
 
 # The client's doing: framing, syntax, limits.
@@ -112,16 +114,19 @@ RESPONSE_CODING = Problem(
 RESPONSE_TIMEOUT = Problem(
     "http_response_timeout", 504, "{server} did not answer in time.", retry=True
 )
+RESPONSE_CODING_BROKEN = Problem(
+    "http_response_transfer_coding", 502, "The answer's chunks are broken: {why}"
+)
 UPGRADE_FAILED = Problem(
     "http_upgrade_failed", 502, "{server} switched to a protocol nobody asked for."
 )
 BAD_RESPONSE = Problem("http_protocol_error", 502, "The answer can't be understood: {why}.")
+
+SERVER_PAGE = Problem("proxy_internal_response", 502, "The server could not answer the request.")
 
 # Our own.
 INTERNAL_ERROR = Problem("proxy_internal_error", 500, "The proxy failed; its log says how.")
 NOT_CACHED = Problem(
     "http_response_timeout", 504, "only-if-cached was asked for, and it is not in the cache."
 )
-LOOP_DETECTED = Problem(
-    "proxy_loop_detected", 502, "The request would come back to this proxy."
-)
+LOOP_DETECTED = Problem("proxy_loop_detected", 502, "The request would come back to this proxy.")

@@ -32,7 +32,7 @@ class Request:
 
 
 class Response:
-    """The head of a response. An empty ``reason`` is sent as an empty phrase."""
+    """The head of a response. An empty ``reason`` is sent as the usual phrase."""
 
     __slots__ = ("fields", "reason", "status", "version")
 

@@ -12,6 +12,7 @@ from html import escape
 from http import HTTPStatus
 
 from twistproxy.http.errors import Problem
+from twistproxy.http.message import Response
 
 HTML = b"text/html; charset=utf-8"
 JSON = b"application/problem+json"
@@ -60,6 +61,12 @@ def render(
     if location is not None:
         details["location"] = location
     return JSON, json.dumps(details).encode() + b"\n"
+
+
+def is_of_a_server(response: Response) -> bool:
+    """Whether this is a page by which a server, not an application's API, tells of its failure."""
+    content_type = response.fields.get(b"content-type") or b"text/html"
+    return response.status >= 500 and content_type.lower().startswith(b"text/html")
 
 
 def proxy_status(

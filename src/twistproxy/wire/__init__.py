@@ -13,19 +13,30 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attrs import frozen
+from attrs import define, frozen
+from twisted.internet.interfaces import IProtocol
 
+from twistproxy.config.model import Limits, Timeouts
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
+
+
+@define
+class Terms:
+    """What every leg is bound by: one object for the process, whose values a reload swaps."""
+
+    limits: Limits
+    timeouts: Timeouts
+    draining: bool = False
 
 
 @frozen
 class Peer:
     """Who is at the other end of a client leg.
 
-    address: text of the IP address; "" for a unix socket. port: theirs.
-    local_port: the port they came to. sni: the host name of their TLS hello.
+    address: text of the IP address, IPv4 where it is mapped; "" for a unix socket.
+    port: theirs. local_port: the one they came to. sni: the host name of their TLS hello.
     """
 
     address: str
@@ -36,12 +47,10 @@ class Peer:
 
 
 class ClientStream(Protocol):
-    """One request's place on a client leg: what an exchange answers through.
+    """One request's place on a client leg: what an exchange answers through."""
 
-    Also an IConsumer of the response's body and an IPushProducer of the request's.
-    """
-
-    peer: Peer
+    @property
+    def peer(self) -> Peer: ...
 
     def interim(self, response: Response) -> None:
         """Send a 1xx head; nothing where the client speaks HTTP/1.0 (RFC 9110 §15.2)."""
@@ -49,7 +58,8 @@ class ClientStream(Protocol):
     def start(self, response: Response, length: int | None, body: bytes = b"") -> None:
         """Send the final head, in one write with the first bytes of the body.
 
-        length: of the body to come; None where it is not known. Framing fields are the leg's.
+        length: of the body to come; None where it is not known. Framing fields are the leg's,
+        but for a Content-Length that is in the response already.
         """
 
     def write(self, data: bytes) -> None:
@@ -61,10 +71,13 @@ class ClientStream(Protocol):
     def abort(self) -> None:
         """The response can't be completed: end the connection so that the client can tell."""
 
-    def registerProducer(self, producer: object, streaming: bool) -> None: ...
-    def unregisterProducer(self) -> None: ...
-    def pauseProducing(self) -> None: ...
-    def resumeProducing(self) -> None: ...
+    def hand_over(self, response: Response, protocol: IProtocol) -> None:
+        """Send the head; from here on the connection's bytes are the protocol's."""
+
+    def pause_request(self) -> None:
+        """Send no more of the request's body until `resume_request`."""
+
+    def resume_request(self) -> None: ...
 
 
 class ClientSide(Protocol):
@@ -72,12 +85,60 @@ class ClientSide(Protocol):
 
     def body_received(self, data: bytes) -> None: ...
     def body_ended(self, trailers: Fields | None) -> None: ...
-    def body_broken(self, problem: Problem) -> None: ...
+
+    def body_broken(self, problem: Problem) -> None:
+        """The rest of the request will not come; an answer still may go out."""
+
     def client_lost(self) -> None: ...
 
+    def pause_response(self) -> None:
+        """The client does not read as fast as it is sent to."""
 
-class Road(Protocol):
-    """Where a client leg's requests go: a service."""
+    def resume_response(self) -> None: ...
 
-    def begin(self, stream: ClientStream, request: Request | Problem) -> ClientSide:
-        """A head has arrived, or something that isn't one."""
+
+class Door(Protocol):
+    """Where a client leg's requests go in: a service."""
+
+    def begin(self, stream: ClientStream, request: Request | Problem, framing: int) -> ClientSide:
+        """A head has arrived, or something that isn't one.
+
+        framing: of the request's body; `body_ended` is told unless it is 0.
+        """
+
+
+class ServerStream(Protocol):
+    """One exchange's place on a server leg."""
+
+    def write(self, data: bytes) -> None: ...
+    def finish(self, trailers: Fields | None = None) -> None: ...
+
+    def abort(self) -> None:
+        """Nobody waits for the answer any more."""
+
+    def hand_over(self, protocol: IProtocol) -> None:
+        """After `switched`: the connection's bytes are the protocol's."""
+
+    def pause_response(self) -> None: ...
+    def resume_response(self) -> None: ...
+
+
+class ServerSide(Protocol):
+    """What a server leg tells the exchange it works for."""
+
+    def interim_received(self, response: Response) -> None: ...
+
+    def response_received(self, response: Response, length: int | None, data: bytes) -> None:
+        """The final head, with what came of the body in the same read."""
+
+    def data_received(self, data: bytes) -> None: ...
+    def response_ended(self, trailers: Fields | None) -> None: ...
+
+    def switched(self, response: Response) -> None:
+        """The server took the upgrade (101), or the parent the CONNECT (2xx)."""
+
+    def server_failed(self, problem: Problem) -> None:
+        """No more will come. The leg is gone."""
+
+    def pause_request(self) -> None: ...
+    def resume_request(self) -> None: ...

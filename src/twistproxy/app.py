@@ -1,0 +1,443 @@
+"""The whole proxy, built from a configuration; the only module that knows all rooms.
+
+`Proxy.start` opens the listeners, `reload` swaps the generation, `drain` ends it in good order,
+`snapshot` says how it is.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from twistproxy import __version__, admin
+from twistproxy.admin.access_log import FORMATS, AccessLog, Entry, LogFile
+from twistproxy.admin.api import Api
+from twistproxy.admin.manhole import Manhole
+from twistproxy.cache.cache import Cache
+from twistproxy.cache.stores.memory import MemoryStore
+from twistproxy.config import load
+from twistproxy.config.model import Config
+from twistproxy.exchange import Counts, Exchange, Generation, Road
+from twistproxy.net import reactor as reactors
+from twistproxy.net import tls
+from twistproxy.net.addresses import Judge, own
+from twistproxy.net.dial import Dialler, Reason
+from twistproxy.net.listen import ListenFailed, addresses, listen
+from twistproxy.net.sweep import Sweep
+from twistproxy.policy.plan import compile_policy
+from twistproxy.services.forward import Forward
+from twistproxy.services.reverse import Reverse
+from twistproxy.upstream import Means, balance
+from twistproxy.upstream.destinations import Destinations
+from twistproxy.upstream.parents import Parents
+from twistproxy.upstream.pool import Pools
+from twistproxy.upstream.routing.table import RouteTable
+from twistproxy.wire import Terms
+from twistproxy.wire.clients import Clients
+from twistproxy.wire.http1.client_leg import ClientLegs
+
+_log = Logger()
+
+#: Seconds between two looks at whether a drain is done.
+_LOOK: Final = 0.05
+
+
+@frozen
+class CannotRun(Exception):
+    """Why the proxy can't be what the configuration says, one thing a line."""
+
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class Proxy:
+    """Everything of one process. reactor: with TCP, UNIX sockets, threads and time.
+
+    file: where the configuration came from, to be read again by `reload`; None: the defaults.
+    Raises CannotRun.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        file: Path | None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.state = "starting"
+        self._reactor = reactor
+        self._file = file
+        self._wall = wall
+        self._ports: list[IListeningPort] = []
+        self._forward_listeners: set[tuple[str, int]] = set()
+        self._window_listeners: set[tuple[str, int]] = set()
+        self._started = reactor.seconds()
+        self.sweep = Sweep(reactor)
+        self.terms = Terms(config.limits, config.timeouts)
+        self.connections = Clients(self.terms, self.sweep)
+        self.cache = Cache(
+            MemoryStore(config.cache.memory), config.cache.max_object, config.cache.enabled
+        )
+        self._means = Means(Dialler(reactor), self.sweep, self.terms, self._judge_loop)
+        self._destinations = Destinations(self._means)
+        self.road = Road(
+            generation=self._compile(config, None),
+            cache=self.cache,
+            terms=self.terms,
+            sweep=self.sweep,
+            clock=reactor,
+            wall=wall,
+            record=self._record,
+            pseudonym=f"twistproxy-{secrets.token_hex(4)}".encode(),
+            ids=secrets.token_hex(4),
+            counts=Counts(),
+            exchanges=set(),
+        )
+        self._certificates = self._load_certificates(config)
+        self._server_tls = tls.ServerTls(self._certificates)
+        self._reverse = Reverse(self.road) if config.reverse else None
+        if self._reverse is not None:
+            self._reverse.same_certificate = self._same_certificate
+        self._forward = (
+            Forward(
+                self.road,
+                config.forward,
+                self._destinations,
+                self._judge_of(config),
+                self._reverse,
+            )
+            if config.forward
+            else None
+        )
+        self._access_log = self._open_log(config)
+        self._manhole = (
+            Manhole(reactor, self, config.manhole, config.state_dir) if config.manhole else None
+        )
+        self._api = Api(reactor, self, config.admin, config.state_dir)
+
+    # -- what the windows look at -----------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        return self.road.generation.config
+
+    @property
+    def policy(self) -> object:
+        return self.road.generation.policy
+
+    @property
+    def pools(self) -> object:
+        return self.road.generation.pools
+
+    def snapshot(self) -> dict[str, Any]:
+        """All there is to know, as plain values. Sizes in bytes, times in seconds."""
+        generation, counts = self.road.generation, self.road.counts
+        clients = self.connections.snapshot()
+        out = self._destinations.snapshot()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime": round(self._reactor.seconds() - self._started, 3),
+            "reactor": reactors.name(self._reactor),
+            "state": self.state,
+            "generation": generation.number,
+            "exchanges": {
+                "total": counts.total,
+                "active": counts.active,
+                "forward": counts.forward,
+                "reverse": counts.reverse,
+                "tunnels": counts.tunnels,
+                "errors": counts.errors,
+                "retried": counts.retried,
+                "bytes_in": counts.bytes_in,
+                "bytes_out": counts.bytes_out,
+            },
+            "cache": self.cache.snapshot(),
+            "policy": generation.policy.snapshot(),
+            "pools": generation.pools.snapshot(),
+            "parents": generation.parents.snapshot(),
+            "destinations": out,
+            "connections": clients,
+            "tls": {"warnings": list(self._certificates.warnings)},
+            "log": self._access_log.snapshot(),
+        }
+
+    def __repr__(self) -> str:
+        snapshot = self.snapshot()
+        exchanges = snapshot["exchanges"]
+        return (
+            f"twistproxy {__version__}, {self.state}, generation {snapshot['generation']}, "
+            f"on {snapshot['reactor']}, up {snapshot['uptime']:.0f} s: "
+            f"{exchanges['total']} exchanges, {exchanges['active']} active"
+        )
+
+    # -- start and end ----------------------------------------------------------------
+
+    def start(self) -> Deferred[None]:
+        """Open every listener. Fails with CannotRun, all of them closed again."""
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        reactors.raise_file_limit()
+        self.sweep.start()
+        config, errors = self.config, []
+        opening: list[tuple[str, IProtocolFactory, set[tuple[str, int]] | None]] = []
+        if config.forward and self._forward:
+            legs = ClientLegs(self._forward, "forward", self.terms, self.sweep, self.connections)
+            opening += [(text, legs, self._forward_listeners) for text in config.forward.listen]
+        reverse_listeners: set[tuple[str, int]] = set()
+        if config.reverse and self._reverse:
+            legs = ClientLegs(self._reverse, "reverse", self.terms, self.sweep, self.connections)
+            opening += [(text, legs, reverse_listeners) for text in config.reverse.listen]
+            secured = self._server_tls.wrap(
+                ClientLegs(
+                    self._reverse, "reverse", self.terms, self.sweep, self.connections, tls=True
+                ),
+                self._reactor,
+            )
+            opening += [(text, secured, reverse_listeners) for text in config.reverse.tls_listen]
+        for description, factory, listeners in opening:
+            try:
+                port = await listen(self._reactor, description, factory)
+            except ListenFailed as error:
+                errors.append(str(error))
+                continue
+            self._ports.append(port)
+            if listeners is not None:
+                listeners.add(addresses(port))
+            _log.info("Listening on {description}", description=description)
+        if self._reverse is not None:
+            self._reverse.ports = {number for _, number in reverse_listeners if number}
+        for window in filter(None, (self._manhole, self._api)):
+            try:
+                opened = await window.start()
+            except (ListenFailed, admin.WindowError) as error:
+                errors.append(str(error))
+                continue
+            if opened is not None:
+                self._window_listeners.add(addresses(opened))
+        if errors:
+            await self._close()
+            raise CannotRun(tuple(errors))
+        self.state = "ready"
+
+    def drain(self) -> Deferred[None]:
+        """Take no more, answer what there is (`timeouts.drain`), then close everything."""
+        return Deferred.fromCoroutine(self._drain())
+
+    async def _drain(self) -> None:
+        self.state = "draining"
+        self.terms.draining = True
+        await self._stop_listening()
+        self.connections.drain()
+        deadline = self._reactor.seconds() + self.terms.timeouts.drain
+        while len(self.connections) and self._reactor.seconds() < deadline:
+            if self.state == "stopping":
+                break
+            await deferLater(self._reactor, _LOOK)
+        left = len(self.road.exchanges)
+        if left:
+            _log.warn("{left} exchanges did not end in time", left=left)
+        await self._close()
+
+    def hurry(self) -> None:
+        """End a drain now."""
+        self.state = "stopping"
+
+    async def _close(self) -> None:
+        await self._stop_listening()
+        for exchange in list(self.road.exchanges):
+            exchange.abort()
+        self.connections.abort()
+        self.road.generation.pools.close()
+        if self._manhole is not None:
+            await self._manhole.stop()
+        await self._api.stop()
+        self.sweep.stop()
+        self._access_log.close()
+
+    async def _stop_listening(self) -> None:
+        ports, self._ports = self._ports, []
+        for port in ports:
+            stopping = port.stopListening()
+            if isinstance(stopping, Deferred):
+                await stopping
+
+    # -- change -----------------------------------------------------------------------
+
+    def reload(self) -> Deferred[list[str]]:
+        """Read the configuration again; fires with what to tell. No connection is cut.
+
+        Fails with `admin.ReloadFailed`, and nothing has changed. Listeners stay as they are.
+        """
+        return ensureDeferred(self._reload())
+
+    async def _reload(self) -> list[str]:
+        before = self.road.generation
+        try:
+            config = self._read()
+            kept, needs_restart = _keep_listeners(before.config, config)
+            generation = self._compile(kept, before)
+            certificates = self._load_certificates(kept)
+            access_log = None
+            if kept.log.access != before.config.log.access:
+                access_log = self._open_log(kept)
+        except (load.ConfigErrors, CannotRun) as error:
+            raise admin.ReloadFailed(str(error)) from None
+        if access_log is not None:
+            self._access_log.close()
+            self._access_log = access_log
+        else:
+            self._access_log.reopen()
+        self.terms.limits, self.terms.timeouts = kept.limits, kept.timeouts
+        self.cache.configure(kept.cache.memory, kept.cache.max_object, kept.cache.enabled)
+        self._certificates = certificates
+        self._server_tls.replace(certificates)
+        if self._forward is not None and kept.forward is not None:
+            unchanged = kept.forward.allow_private == (
+                before.config.forward and before.config.forward.allow_private
+            )
+            judge = self._forward.judge if unchanged else self._judge_of(kept)
+            self._forward.configure(kept.forward, judge)
+        self.road.generation = generation
+        generation.pools.replace(before.pools)
+        changed = _differences(before.config, kept)
+        told = f"generation {generation.number}; changed: {', '.join(changed) or 'nothing'}"
+        _log.info("Reloaded: {told}", told=told)
+        for line in needs_restart:
+            _log.warn("{line}", line=line)
+        return [told, *needs_restart]
+
+    def _read(self) -> Config:
+        if self._file is None:
+            return load.defaults(os.environ)
+        return load.load(self._file, os.environ, balancers=balance.names())
+
+    def _compile(self, config: Config, before: Generation | None) -> Generation:
+        routes = config.reverse.route if config.reverse else ()
+        parents = config.forward.parent if config.forward else ()
+        try:
+            return Generation(
+                number=before.number + 1 if before else 1,
+                config=config,
+                policy=compile_policy(config.policy, before.policy if before else None),
+                routes=RouteTable(routes),
+                pools=Pools(config.pools, self._means, before.pools if before else None),
+                parents=Parents(parents, self._means, before.parents if before else None),
+            )
+        except (tls.BadFile, ValueError) as error:
+            raise CannotRun((str(error),)) from None
+
+    def _load_certificates(self, config: Config) -> tls.Certificates:
+        certificates = tls.load(config.reverse.tls if config.reverse else (), self._wall())
+        if certificates.errors:
+            raise CannotRun(tuple(str(error) for error in certificates.errors))
+        for warning in certificates.warnings:
+            _log.warn("{warning}", warning=warning)
+        return certificates
+
+    def _open_log(self, config: Config) -> AccessLog:
+        access = config.log.access
+        try:
+            target = LogFile("-") if access.file == "-" else LogFile(Path(access.file))
+        except OSError as error:
+            raise CannotRun((f"log.access.file: {access.file}: {error.strerror}",)) from None
+        return AccessLog(target, FORMATS[access.format], self._reactor)
+
+    # -- judgements -------------------------------------------------------------------
+
+    def _judge_loop(self, address: str, port: int) -> Reason | None:
+        """What even a server that the operator chose must not be: ourselves."""
+        return Reason.LOOP if own(address, port, self._forward_listeners) else None
+
+    def _judge_of(self, config: Config) -> Callable[[str, int], Reason | None]:
+        assert config.forward is not None
+        windows = self._window_listeners
+        judge = Judge(
+            config.forward.allow_private, lambda address, port: own(address, port, windows)
+        )
+
+        def judged(address: str, port: int) -> Reason | None:
+            loop = self._judge_loop(address, port)
+            if loop is not None or judge.allows(address, port):
+                return loop
+            return Reason.PROHIBITED
+
+        return judged
+
+    def _same_certificate(self, one: str, other: str) -> bool:
+        certificates = self._certificates
+        return certificates.choose(one) is certificates.choose(other)
+
+    def _record(self, exchange: Exchange) -> None:
+        """An exchange is over: one line of the access log."""
+        request, target, server = exchange.request, exchange.target, exchange.server
+        fields = request.fields if request else None
+        if target is not None:
+            url = target.url
+        else:
+            url = request.target.decode("latin-1") if request else "-"
+        tunnel = exchange.status == 101 or (exchange.method == "CONNECT" and server is not None)
+        self._access_log.write(
+            Entry(
+                time=self._wall(),
+                client=exchange.client,
+                side="forward" if exchange.side == "forward" else "reverse",
+                method=exchange.method,
+                url=url,
+                version=request.version if request else (1, 1),
+                status=exchange.status,
+                bytes_in=exchange.bytes_in,
+                bytes_out=exchange.bytes_out,
+                duration=self._reactor.seconds() - exchange.started,
+                request_id=exchange.request_id,
+                server=server.url if server else None,
+                server_duration=exchange.waited if server and not tunnel else None,
+                cache="tunnel" if tunnel else exchange.cached,
+                rule=exchange.rule,
+                error=exchange.error,
+                user_agent=_text(fields.get(b"user-agent")) if fields else None,
+                referer=_text(fields.get(b"referer")) if fields else None,
+            )
+        )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _differences(before: Config, after: Config) -> Iterable[str]:
+    names = [each.name for each in Config.__attrs_attrs__]
+    return [name for name in names if getattr(before, name) != getattr(after, name)]
+
+
+def _keep_listeners(before: Config, after: Config) -> tuple[Config, list[str]]:
+    """The new configuration on the old listeners, and what of it has to wait for a restart."""
+    waiting = []
+    changes: dict[str, Any] = {}
+    for side, keys in (("forward", ("listen",)), ("reverse", ("listen", "tls_listen"))):
+        old, new = getattr(before, side), getattr(after, side)
+        if (old is None) != (new is None):
+            waiting.append(f"{side}: {'opens' if old is None else 'closes'} with a restart")
+            changes[side] = old
+        elif old is not None:
+            differ = [key for key in keys if getattr(old, key) != getattr(new, key)]
+            waiting += [f"{side}.{key}: changes with a restart" for key in differ]
+            changes[side] = evolve(new, **{key: getattr(old, key) for key in differ})
+    for name in ("manhole", "admin", "state_dir"):
+        if getattr(before, name) != getattr(after, name):
+            waiting.append(f"{name}: changes with a restart")
+            changes[name] = getattr(before, name)
+    return evolve(after, **changes), waiting

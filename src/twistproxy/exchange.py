@@ -1,0 +1,709 @@
+"""The road: one request, from its head to the last byte of its answer, in five phases.
+
+    admit     may it pass?             policy
+    look up   have we got it?          cache
+    fetch     who answers?             upstream
+    store     may we keep it?          cache
+    reply     what the client gets
+
+All of it happens in the call that read the request, unless a phase has to wait for a connection.
+What the two services do differently is their `Service`; what is the same for all is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from attrs import define, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twistproxy.cache.cache import Cache, Hit, Stale, Writer
+from twistproxy.cache.stored import Key
+from twistproxy.config.model import Config
+from twistproxy.http import conditional, errors, hops, pages
+from twistproxy.http.cache_status import CacheStatus
+from twistproxy.http.caching import invalidated
+from twistproxy.http.dates import format_date
+from twistproxy.http.errors import Problem
+from twistproxy.http.fields import Fields
+from twistproxy.http.framing import wants_upgrade
+from twistproxy.http.message import IDEMPOTENT, SAFE, Request, Response
+from twistproxy.http.uri import Target
+from twistproxy.net.relay import Relay
+from twistproxy.net.sweep import Sweep
+from twistproxy.policy.plan import Plan, Verdict
+from twistproxy.upstream import problem_of
+from twistproxy.upstream.parents import Parents
+from twistproxy.upstream.pool import Pools
+from twistproxy.upstream.routing.table import RouteTable
+from twistproxy.upstream.server import Server
+from twistproxy.wire import ClientStream, Terms
+from twistproxy.wire.http1.server_leg import ServerLeg
+
+_log = Logger()
+
+#: Bytes of a request's body that are kept so that another server can get it, too.
+REPLAYED: Final = 64 << 10
+#: Bytes of a stored body that are written at once; the rest when the client has read these.
+SLICE: Final = 256 << 10
+#: In Cache-Status and Proxy-Status.
+NAME: Final = "twistproxy"
+
+
+@frozen
+class Generation:
+    """What one configuration was compiled to. An exchange keeps the one it began with."""
+
+    number: int
+    config: Config
+    policy: Plan
+    routes: RouteTable
+    pools: Pools
+    parents: Parents
+
+
+@define
+class Counts:
+    """Of exchanges."""
+
+    total: int = 0
+    active: int = 0
+    forward: int = 0
+    reverse: int = 0
+    tunnels: int = 0
+    errors: int = 0
+    retried: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@define
+class Road:
+    """What outlives an exchange: the generation of the moment, and all that is shared.
+
+    wall: seconds of the epoch. record: told of each exchange that is over. pseudonym: this
+    instance in Via. ids: what makes request ids differ from another process's.
+    """
+
+    generation: Generation
+    cache: Cache
+    terms: Terms
+    sweep: Sweep
+    clock: IReactorTime
+    wall: Callable[[], float]
+    record: Callable[[Exchange], None]
+    pseudonym: bytes
+    ids: str
+    counts: Counts
+    exchanges: set[Exchange]
+
+
+class Service(Protocol):
+    """What a service does with an exchange in its own way."""
+
+    def sides(self, exchange: Exchange) -> tuple[str, ...]:
+        """Whose rules decide, in this order."""
+
+    def key(self, exchange: Exchange) -> Key:
+        """What the answer is kept under: who answers, and for which URI."""
+
+    def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
+        """Who may answer, best first."""
+
+    def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
+        """The head for that server. fields: a copy without the fields of the connection."""
+
+    def response(self, exchange: Exchange, fields: Fields) -> None:
+        """Change the fields of a response before the client gets it."""
+
+    def timeout(self, exchange: Exchange) -> float: ...
+    def retries(self, exchange: Exchange) -> int: ...
+    def cloaks(self, exchange: Exchange) -> bool: ...
+
+
+class Exchange:
+    """One request on the road; also what the access log prints.
+
+    It is a `ClientSide` of its client leg and a `ServerSide` of its server leg.
+    """
+
+    __slots__ = (
+        "_again",
+        "_attempts",
+        "_body_ended",
+        "_dialling",
+        "_leg",
+        "_order",
+        "_relay",
+        "_replay",
+        "_reply_from",
+        "_server_paused",
+        "_stale",
+        "_trailers",
+        "_tried",
+        "_writer",
+        "bytes_in",
+        "bytes_out",
+        "cache_status",
+        "client",
+        "ended",
+        "error",
+        "framing",
+        "generation",
+        "id",
+        "request",
+        "requested",
+        "road",
+        "route",
+        "rule",
+        "server",
+        "service",
+        "side",
+        "started",
+        "status",
+        "stream",
+        "switch",
+        "target",
+        "told",
+        "waited",
+    )  # fmt: skip
+
+    def __init__(self, road: Road, stream: ClientStream, service: Service, side: str) -> None:
+        self.road = road
+        self.stream = stream
+        self.service = service
+        self.side = side
+        self.generation = road.generation
+        counts = road.counts
+        counts.total += 1
+        counts.active += 1
+        self.id = counts.total
+        self.client = stream.peer.address
+        self.started = road.clock.seconds()
+        self.request: Request | None = None
+        self.target: Target | None = None
+        self.framing = 0
+        self.switch = False
+        self.route: Any = None  # of the reverse side
+        self.told: Any = None  # who the client is, by proxies before us
+        self.rule: str | None = None
+        self.error: str | None = None
+        self.status = 0
+        self.server: Server | None = None
+        self.cache_status = CacheStatus()
+        self.requested = 0.0  # when the server was asked, wall
+        self.waited = 0.0  # seconds until its head came
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.ended = False
+        self._order: Iterator[Server] = iter(())
+        self._tried = 0
+        self._attempts = 1
+        self._again = False
+        self._dialling: Deferred[Any] | None = None
+        self._leg: ServerLeg | None = None
+        self._relay: Relay | None = None
+        self._stale: Stale | None = None
+        self._writer: Writer | None = None
+        self._replay: list[bytes] | None = []
+        self._body_ended = True
+        self._trailers: Fields | None = None
+        self._reply_from: tuple[memoryview, int] | None = None
+        self._server_paused = False
+        road.exchanges.add(self)
+
+    @property
+    def method(self) -> str:
+        return self.request.method.decode("ascii") if self.request else "-"
+
+    @property
+    def request_id(self) -> str:
+        return f"{self.road.ids}-{self.id:x}"
+
+    def begin(self, request: Request, target: Target, framing: int) -> None:
+        """Set out with a request that is understood."""
+        self.request = request
+        self.target = target
+        self.framing = framing
+        self._body_ended = framing == 0
+        self.switch = wants_upgrade(request)
+        self.admit()
+
+    # -- admit ------------------------------------------------------------------------
+
+    def admit(self) -> None:
+        """May it pass?"""
+        assert self.request is not None
+        if hops.names_us(self.request.fields, self.road.pseudonym):
+            self.fail(errors.LOOP_DETECTED)
+            return
+        for side in self.service.sides(self):
+            verdict = self.generation.policy.decide(self, side)  # type: ignore[arg-type]
+            if self.rule is None or verdict.rule != "default":
+                self.rule = verdict.rule
+            if verdict.action != "allow":
+                self._turn_away(verdict)
+                return
+        self.look_up()
+
+    def _turn_away(self, verdict: Verdict) -> None:
+        assert self.target is not None
+        what = self.target.host if self.side == "forward" else "This"
+        problem = errors.REQUEST_DENIED.about(what=what).as_status(verdict.status)
+        self.fail(problem, verdict.location)
+
+    # -- look up ----------------------------------------------------------------------
+
+    def look_up(self) -> None:
+        """Have we got it?"""
+        request = self.request
+        assert request is not None
+        if request.method == b"CONNECT" or self.switch:
+            self.fetch()
+            return
+        found = self.road.cache.lookup(self.service.key(self), request, self.road.wall())
+        if isinstance(found, Hit):
+            self._reply_stored(found, CacheStatus(hit=True, ttl=found.ttl(self.road.wall())))
+            return
+        if isinstance(found, Stale):
+            self._stale = found
+            self.cache_status = CacheStatus(fwd=found.reason)
+        else:
+            self.cache_status = CacheStatus(fwd=found.reason, detail=found.detail)
+            if found.only_if_cached:
+                self.fail(errors.NOT_CACHED)  # RFC 9111 §5.2.1.7
+                return
+        self.fetch()
+
+    # -- fetch ------------------------------------------------------------------------
+
+    def fetch(self) -> None:
+        """Who answers?"""
+        servers = self.service.servers(self)
+        if isinstance(servers, Problem):
+            self.fail(servers)
+            return
+        self._order = servers
+        self._attempts = 1 + self.service.retries(self)
+        if not self._body_ended:
+            self.stream.pause_request()
+        self._try_next(None)
+
+    def _try_next(self, problem: Problem | None) -> None:
+        """Ask the next server; problem: what went wrong with the one before."""
+        full = None
+        for server in self._order:
+            if server.full:
+                full = server
+                continue
+            self._ask(server)
+            return
+        if problem is None and full is not None:
+            problem = errors.CONNECTION_LIMIT_REACHED.about(what=full.url)
+        self.fail(problem or errors.DESTINATION_UNAVAILABLE.about(pool=self.pool or "-"))
+
+    def _ask(self, server: Server, fresh: bool = False) -> None:
+        self.server = server
+        self._tried += 1
+        assert self.request is not None
+        if self.request.method == b"CONNECT" and not server.absolute:
+            self._relay = Relay(
+                self.road.sweep, self.road.terms.timeouts.tunnel_idle, self._tunnel_ended
+            )
+            self._wait_for(server.dial(self._relay.right), self._tunnel_open)
+            return
+        leg = None if fresh else server.take()
+        if leg is not None:
+            self._send(leg)
+        else:
+            self._wait_for(server.connect(), self._send)
+
+    def _wait_for(self, connecting: Deferred[Any], made: Callable[[Any], None]) -> None:
+        self._dialling = connecting
+        connecting.addCallback(made).addErrback(self._not_connected)
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._dialling = None
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.abort()
+        if self.ended or failure.check(CancelledError):
+            return
+        assert self.server is not None
+        assert failure.value is not None
+        problem = problem_of(failure.value, self.server.url)
+        if problem is errors.INTERNAL_ERROR:
+            _log.failure("An exchange failed", failure)
+            self.fail(problem)
+            return
+        # Nothing was sent, so the next may be asked whatever the method.
+        self.server.failed()
+        self._try_next(problem)
+
+    def _send(self, leg: ServerLeg) -> None:
+        """Ask over this connection."""
+        request, server = self.request, self.server
+        assert request is not None
+        assert server is not None
+        self._dialling = None
+        self._leg = leg
+        fields = request.fields
+        if self._stale is not None:
+            fields = conditional.ask(fields, self._stale.conditions)
+        head = self.service.request(self, hops.request_fields(fields, self.switch), server)
+        self.requested = self.road.wall()
+        self.waited = self.road.clock.seconds()
+        switch = self.switch or request.method == b"CONNECT"
+        leg.send(self, head, self.framing, self.service.timeout(self), switch)
+        if self.framing:
+            for data in self._replay or ():
+                leg.write(data)
+            if self._body_ended:
+                leg.finish(self._trailers)
+            else:
+                self.stream.resume_request()
+
+    # The request's body, from the client leg.
+
+    def body_received(self, data: bytes) -> None:
+        self.bytes_in += len(data)
+        if self._replay is not None:
+            if self.bytes_in <= REPLAYED:
+                self._replay.append(data)
+            else:
+                self._replay = None
+        if self._leg is not None:
+            self._leg.write(data)
+
+    def body_ended(self, trailers: Fields | None) -> None:
+        self._body_ended = True
+        self._trailers = trailers
+        if self._leg is not None:
+            self._leg.finish(trailers)
+
+    def body_broken(self, problem: Problem) -> None:
+        self._body_ended = True
+        self.fail(problem)
+
+    def client_lost(self) -> None:
+        if self._relay is None:
+            self.error = self.error or "client_lost"
+        self._end()
+
+    def pause_request(self) -> None:
+        if not self._body_ended:
+            self.stream.pause_request()
+
+    def resume_request(self) -> None:
+        if not self._body_ended:
+            self.stream.resume_request()
+
+    # The answer, from the server leg.
+
+    def interim_received(self, response: Response) -> None:
+        fields = hops.response_fields(response.fields, False)
+        self.stream.interim(Response(response.status, fields, response.reason))
+
+    def response_received(self, response: Response, length: int | None, data: bytes) -> None:
+        """The final head; what follows of the body comes by `data_received`."""
+        assert self.server is not None
+        self.server.succeeded()
+        self.waited = self.road.clock.seconds() - self.waited
+        if self._stale is not None and response.status == 304:
+            self._confirmed(self._stale, response)
+            return
+        self._stale = None
+        self.store(response, length)
+        if self.service.cloaks(self) and pages.is_of_a_server(response):
+            self.fail(errors.SERVER_PAGE.as_status(response.status))
+            return
+        self.reply(response, length, data)
+
+    def server_failed(self, problem: Problem) -> None:
+        leg, self._leg = self._leg, None
+        if leg is None:
+            return
+        assert self.request is not None
+        assert self.server is not None
+        if self.status or not problem.retry:
+            if not self.status:
+                self.server.failed()
+            self.fail(problem)
+            return
+        may_repeat = self.request.method in IDEMPOTENT and self._replay is not None
+        if leg.exchanges > 1 and problem.name == "connection_terminated":
+            # It was idle, and closed as we sent: that says nothing of the server.
+            if may_repeat and not self._again:
+                self._again = True
+                self._pause_for_another()
+                self._ask(self.server, fresh=True)
+                return
+        else:
+            self.server.failed()
+        if may_repeat and self._tried < self._attempts:
+            self._pause_for_another()
+            self._try_next(problem)
+        else:
+            self.fail(problem)
+
+    def _pause_for_another(self) -> None:
+        self.road.counts.retried += 1
+        if not self._body_ended:
+            self.stream.pause_request()
+
+    # -- store ------------------------------------------------------------------------
+
+    def store(self, response: Response, length: int | None) -> None:
+        """May we keep it?"""
+        request, cache = self.request, self.road.cache
+        assert request is not None
+        key = self.service.key(self)
+        if request.method not in SAFE:
+            urls = invalidated(request.method, key.url, response)
+            cache.invalidate([Key(key.who, url) for url in urls], self.road.wall())
+        now = self.road.wall()
+        self._writer = cache.store(key, request, response, self.requested, now, length)
+        self.cache_status = self.cache_status._replace(
+            fwd_status=response.status,
+            stored=self._writer is not None,
+            detail=self.cache_status.detail or cache.refusal,
+        )
+
+    def _confirmed(self, stale: Stale, response: Response) -> None:
+        """A 304 to our own condition: what is stored is fresh again, if it is what was meant."""
+        self._stale = None
+        # The leg is free when this returns; what it still tells is not for us.
+        self._leg = None
+        now = self.road.wall()
+        hit = self.road.cache.refresh(stale, response, self.requested, now)
+        if hit is not None:
+            status = self.cache_status._replace(fwd_status=304, ttl=hit.ttl(now))
+            self._reply_stored(hit, status)
+        else:  # of something else: ask without conditions
+            assert self.server is not None
+            self._ask(self.server)
+
+    # -- reply ------------------------------------------------------------------------
+
+    def reply(self, response: Response, length: int | None, data: bytes) -> None:
+        """Pass on what the server says, as it comes."""
+        fields = hops.response_fields(response.fields, False)
+        if b"date" not in fields:
+            fields.add(b"Date", format_date(self.road.wall()))  # RFC 9110 §6.6.1
+        self._start(Response(response.status, fields, response.reason), length, data)
+        if data and self._writer is not None:
+            self._writer.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self.stream.write(data)
+        if self._writer is not None:
+            self._writer.write(data)
+
+    def response_ended(self, trailers: Fields | None) -> None:
+        if self._leg is None:
+            return
+        self._leg = None
+        if self._writer is not None:
+            self._writer.finish()
+            self._writer = None
+        self._finish(trailers)
+
+    def _reply_stored(self, hit: Hit, status: CacheStatus) -> None:
+        """Answer out of the cache, or with a 304 where the client has it, too."""
+        request = self.request
+        assert request is not None
+        self.cache_status = status
+        now = self.road.wall()
+        response = hit.not_modified(request, now)
+        body = b""
+        if response is None:
+            response = hit.response(now)
+            if request.method == b"HEAD":
+                response.fields.set(b"Content-Length", b"%d" % len(hit.body))
+            else:
+                body = hit.body
+        self._start(response, len(body), body[:SLICE] if len(body) > SLICE else body)
+        if len(body) > SLICE:
+            self._reply_from = memoryview(body), SLICE
+            self._reply_more()
+        else:
+            self._finish(None)
+
+    def _reply_more(self) -> None:
+        """Write slices of a stored body until the client has to catch up."""
+        while self._reply_from is not None and not self._server_paused and not self.ended:
+            body, at = self._reply_from
+            self.data_received(bytes(body[at : at + SLICE]))
+            if at + SLICE < len(body):
+                self._reply_from = body, at + SLICE
+            else:
+                self._reply_from = None
+                self._finish(None)
+
+    def pause_response(self) -> None:
+        self._server_paused = True
+        if self._leg is not None:
+            self._leg.pause_response()
+
+    def resume_response(self) -> None:
+        self._server_paused = False
+        if self._leg is not None:
+            self._leg.resume_response()
+        elif self._reply_from is not None:
+            self._reply_more()
+
+    def _start(self, response: Response, length: int | None, data: bytes) -> None:
+        self.status = response.status
+        self.bytes_out += len(data)
+        self.cache_status.append_to(response.fields)
+        self.service.response(self, response.fields)
+        self.stream.start(response, length, data)
+
+    def _finish(self, trailers: Fields | None) -> None:
+        self.stream.finish(trailers)
+        self._end()
+
+    def fail(self, problem: Problem, location: str | None = None) -> None:
+        """Say what went wrong: by a page while that is possible, else by breaking off."""
+        if self.ended:
+            return
+        self.error = problem.name
+        if problem.name != "http_request_denied":
+            self.road.counts.errors += 1
+        self._leg_done()
+        if self.status:
+            self.stream.abort()
+            self._end()
+            return
+        request = self.request
+        cloak = self.service.cloaks(self)
+        content_type, body = pages.render(
+            problem,
+            accept=request.fields.get(b"accept") if request else None,
+            request_id=self.request_id,
+            proxy=NAME,
+            rule=self.rule,
+            location=location,
+            cloak=cloak,
+        )
+        fields = Fields(
+            [
+                (b"Date", format_date(self.road.wall())),
+                (b"Content-Type", content_type),
+                (b"Content-Length", b"%d" % len(body)),
+                (b"Cache-Control", b"no-store"),
+            ]
+        )
+        if location is not None:
+            fields.add(b"Location", location.encode("ascii", "ignore"))
+        if problem.status == 405:
+            fields.add(b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
+        fields.add(
+            b"Proxy-Status",
+            pages.proxy_status(problem, NAME, rule=self.rule, cloak=cloak),
+        )
+        body = b"" if request is not None and request.method == b"HEAD" else body
+        self.cache_status = self.cache_status._replace(detail=problem.name)
+        self._start(Response(problem.status, fields, b""), len(body), body)
+        self._finish(None)
+
+    def answer(self, response: Response) -> None:
+        """Answer without a body and without asking anybody."""
+        self._start(response, 0, b"")
+        self._finish(None)
+
+    # -- tunnels ----------------------------------------------------------------------
+
+    def _tunnel_open(self, _: object) -> None:
+        """The target of a CONNECT is reached."""
+        self._dialling = None
+        relay, server = self._relay, self.server
+        assert relay is not None
+        assert server is not None
+        server.succeeded()
+        self._hand_over(Response(200, Fields(), b"Connection established"), relay)
+
+    def switched(self, response: Response) -> None:
+        """The server took the upgrade, or the parent the CONNECT."""
+        leg, self._leg = self._leg, None
+        assert leg is not None
+        assert self.server is not None
+        self.server.succeeded()
+        fields = hops.response_fields(response.fields, self.switch)
+        relay = self._relay = Relay(
+            self.road.sweep, self.road.terms.timeouts.tunnel_idle, self._tunnel_ended
+        )
+        self._hand_over(Response(response.status, fields, response.reason), relay)
+        leg.hand_over(relay.right)
+
+    def _hand_over(self, response: Response, relay: Relay) -> None:
+        self.status = response.status
+        self.road.counts.tunnels += 1
+        self.service.response(self, response.fields)
+        self.stream.hand_over(response, relay.left)
+
+    def _tunnel_ended(self, relay: Relay) -> None:
+        if relay is not self._relay:  # we ended it
+            return
+        self.bytes_in, self.bytes_out = relay.sent_right, relay.sent_left
+        if self.status and relay.reason not in ("closed", ""):
+            self.error = f"tunnel_{relay.reason}"
+        self._relay = None
+        self._end()
+
+    # -- the end ----------------------------------------------------------------------
+
+    def abort(self) -> None:
+        """Break off, whatever it is doing."""
+        if self._relay is not None:
+            self._relay.abort()
+        else:
+            self.stream.abort()
+            self._end()
+
+    @property
+    def cached(self) -> str | None:
+        """What the cache did: "hit", or why the request went on; None where it was not asked."""
+        return "hit" if self.cache_status.hit else self.cache_status.fwd
+
+    @property
+    def pool(self) -> str | None:
+        return None if self.route is None else self.route.pool
+
+    def _leg_done(self) -> None:
+        """Nobody reads what the server still sends."""
+        leg, self._leg = self._leg, None
+        if leg is not None:
+            leg.abort()
+        connecting, self._dialling = self._dialling, None
+        if connecting is not None:
+            connecting.cancel()
+
+    def _end(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self._leg_done()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abandon()
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.abort()
+        self._replay = self._reply_from = self._stale = None
+        road = self.road
+        road.exchanges.discard(self)
+        counts = road.counts
+        counts.active -= 1
+        counts.bytes_in += self.bytes_in
+        counts.bytes_out += self.bytes_out
+        if self.side == "forward":
+            counts.forward += 1
+        else:
+            counts.reverse += 1
+        road.record(self)

@@ -1,0 +1,161 @@
+"""The reverse proxy: hides the servers. A route leads from host and path to a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from twistproxy.cache.stored import Key
+from twistproxy.config import model
+from twistproxy.exchange import Exchange, Road
+from twistproxy.http import errors, forwarded, hops, uri
+from twistproxy.http.errors import Problem
+from twistproxy.http.fields import Fields
+from twistproxy.http.message import Request, Response
+from twistproxy.http.uri import Target
+from twistproxy.upstream.server import Server
+from twistproxy.wire import ClientStream
+
+#: What tells which software a server runs.
+_OF_THE_SERVER: Final = (
+    b"server", b"via", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version",
+    b"x-generator", b"x-runtime", b"x-backend-server", b"x-served-by", b"x-varnish",
+)  # fmt: skip
+
+ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+class Reverse:
+    """A `Door` and a `Service`.
+
+    ports: the ports that its listeners have, which a client may name or not.
+    same_certificate: whether two hosts are shown the same certificate.
+    """
+
+    def __init__(self, road: Road) -> None:
+        self.road = road
+        self.ports: set[int] = set()
+        self.same_certificate: Callable[[str, str], bool] = lambda one, other: True
+
+    def begin(self, stream: ClientStream, request: Request | Problem, framing: int) -> Exchange:
+        exchange = Exchange(self.road, stream, self, "reverse")
+        if isinstance(request, Problem):
+            exchange.fail(request)
+            return exchange
+        exchange.request = request
+        target = self._target(request, stream)
+        if isinstance(target, Problem):
+            exchange.fail(target)
+        elif request.target == b"*":
+            exchange.answer(Response(200, Fields([(b"Allow", ALLOWED)])))
+        else:
+            self.enter(exchange, request, target, framing)
+        return exchange
+
+    def enter(self, exchange: Exchange, request: Request, target: Target, framing: int) -> None:
+        """Set out with a target of ours, from this door or handed over from the forward one."""
+        peer = exchange.stream.peer
+        exchange.target = target = self._without_our_port(target)
+        exchange.route = exchange.generation.routes.match(target)
+        config = self._config(exchange)
+        if exchange.side == "reverse":
+            exchange.told = forwarded.client_of(
+                peer.address, request.fields, config.trusted_proxies
+            )
+            exchange.client = exchange.told.client
+        if exchange.route is None:
+            exchange.request = request
+            exchange.fail(errors.NOT_FOUND.about(url=target.url))
+            return
+        exchange.begin(request, target, framing)
+
+    def _target(self, request: Request, stream: ClientStream) -> Target | Problem:
+        peer = stream.peer
+        scheme = "https" if peer.tls else "http"
+        host = request.fields.get(b"host")
+        if request.method == b"CONNECT":
+            return errors.METHOD_NOT_ALLOWED.about(method="CONNECT")
+        if request.target.startswith(b"/") or request.target == b"*":
+            if not host:  # HTTP/1.0: a route for any host
+                host = b"localhost" if host is None else b""
+            path = b"/" if request.target == b"*" else request.target
+            target = uri.origin(path, host, scheme)
+        else:
+            target = uri.absolute(request.target)  # RFC 9112 §3.2.2: a server must take it
+        if isinstance(target, Problem):
+            return target
+        misdirected = (
+            peer.sni is not None
+            and target.host != peer.sni
+            and not self.same_certificate(peer.sni, target.host)
+        )
+        if misdirected:
+            return errors.MISDIRECTED.about(host=target.host)
+        return target
+
+    def _without_our_port(self, target: Target) -> Target:
+        """The ports that we listen on are ways to the same resource."""
+        return target.on_default_port() if target.port in self.ports else target
+
+    def _config(self, exchange: Exchange) -> model.Reverse:
+        config = exchange.generation.config.reverse
+        assert config is not None
+        return config
+
+    # -- the service ------------------------------------------------------------------
+
+    def sides(self, exchange: Exchange) -> tuple[str, ...]:
+        return ("forward", "reverse") if exchange.side == "forward" else ("reverse",)
+
+    def key(self, exchange: Exchange) -> Key:
+        assert exchange.target is not None
+        return Key(f"pool:{exchange.route.pool}", exchange.target.url)
+
+    def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
+        return exchange.generation.pools[exchange.route.pool].order(exchange.client.encode())
+
+    def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
+        request, target, told = exchange.request, exchange.target, exchange.told
+        assert request is not None
+        assert target is not None
+        host = request.fields.get(b"host") or target.authority.encode()
+        if exchange.side == "forward":
+            host = target.authority.encode()
+        fields.set(b"Host", host)
+        # A forward client stays unknown unless `anonymity` names it.
+        peer = exchange.stream.peer.address
+        forward = exchange.generation.config.forward
+        hidden = exchange.side == "forward" and (
+            forward is None or forward.anonymity != "transparent"
+        )
+        forwarded.write(
+            fields,
+            forwarded.Told("") if told is None else told,
+            peer="" if hidden else peer,
+            scheme=target.scheme,
+            host=host.decode("latin-1"),
+        )
+        hops.via(fields, request.version, self.road.pseudonym)
+        path = target.path
+        prefix = exchange.route.strip_prefix
+        if prefix and path.startswith(prefix):
+            path = "/" + path[len(prefix) :].lstrip("/")
+        if target.query is not None:
+            path = f"{path}?{target.query}"
+        return Request(request.method, path.encode("ascii"), fields)
+
+    def response(self, exchange: Exchange, fields: Fields) -> None:
+        if self.cloaks(exchange):
+            fields.remove(*_OF_THE_SERVER)
+
+    def timeout(self, exchange: Exchange) -> float:
+        timeout: float | None = exchange.route.timeout
+        return self.road.terms.timeouts.server if timeout is None else timeout
+
+    def retries(self, exchange: Exchange) -> int:
+        retries: int = exchange.route.retries
+        return retries
+
+    def cloaks(self, exchange: Exchange) -> bool:
+        config = exchange.generation.config.reverse
+        return config is None or config.cloak

@@ -1,0 +1,54 @@
+"""The open internet: for each place that requests go to, a server made on demand.
+
+A destination lives as long as it has connections; the limits on clients and the keep-alive
+time-out bound how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twistproxy.net.dial import Reason
+from twistproxy.net.tls import ClientTls
+from twistproxy.tables import figures
+from twistproxy.upstream import Means
+from twistproxy.upstream.server import Place, Server
+
+Judgement = Callable[[str, int], Reason | None]
+
+
+class Destinations:
+    """Servers by place. A judgement is of one generation: it keys them, too."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._servers: dict[tuple[Place, Judgement], Server] = {}
+
+    def at(self, scheme: str, host: str, port: int, judge: Judgement) -> Server:
+        """The destination, its address judged at each connection. scheme "": a tunnel's."""
+        place = Place(scheme, host, port)
+        key = (place, judge)
+        server = self._servers.get(key)
+        if server is None:
+            server = Server(
+                place,
+                self._means,
+                tls=ClientTls(host) if scheme == "https" else None,
+                judge=judge,
+                emptied=partial(self._servers.pop, key, None),
+            )
+            if scheme:  # a tunnel's connection is never used twice
+                self._servers[key] = server
+        return server
+
+    def snapshot(self) -> dict[str, Any]:
+        servers = self._servers.values()
+        return {
+            "destinations": len(servers),
+            "connections": sum(server.open for server in servers),
+        }
+
+    def __repr__(self) -> str:
+        return figures(self.snapshot())

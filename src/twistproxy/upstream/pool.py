@@ -1,0 +1,126 @@
+"""The named pools of the reverse proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from twistproxy.config import model
+from twistproxy.net.tls import ClientTls
+from twistproxy.tables import table
+from twistproxy.upstream import Means, balance
+from twistproxy.upstream.server import Server, place_of
+
+
+class Pool:
+    """Servers that can stand in for each other.
+
+    Raises `net.tls.BadFile` where its authorities can't be read.
+    """
+
+    def __init__(
+        self, name: str, config: model.Pool, means: Means, before: Pool | None = None
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.servers: list[Server]
+        # Servers that did not change keep their connections and what is known of their health.
+        kept: dict[model.Server, Server] = {}
+        if before is not None and before.config.tls == config.tls:
+            kept = dict(zip(before.config.servers, before.servers, strict=True))
+        self.servers = [
+            kept.get(server) or _server(server, config.tls, means) for server in config.servers
+        ]
+        balancing = balance.find(config.balance)
+        pairs = list(zip(config.servers, self.servers, strict=True))
+        self._first = balancing.build([server for told, server in pairs if not told.backup])
+        self._backup = balancing.build([server for told, server in pairs if told.backup])
+
+    def order(self, key: bytes) -> Iterator[Server]:
+        """Whom to try: who is up, then the backups, then who is down; each once, lazily.
+
+        key: what the client hashes to.
+        """
+        down = []
+        for balancer in (self._first, self._backup):
+            for server in balancer.order(key):
+                if server.up:
+                    yield server
+                else:
+                    down.append(server)
+        # With nobody left, one that was down may be up by now.
+        yield from down
+
+    def close_but(self, kept: set[Server]) -> None:
+        """Let go of the servers that are not in use any more."""
+        for server in self.servers:
+            if server not in kept:
+                server.close()
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "balance": self.config.balance,
+            "servers": [server.snapshot() for server in self.servers],
+        }
+
+
+class Pools(Mapping[str, Pool]):
+    """All pools of a generation, by name."""
+
+    def __init__(
+        self, config: Mapping[str, model.Pool], means: Means, before: Pools | None = None
+    ) -> None:
+        old: Mapping[str, Pool] = before or {}
+        self._pools = {
+            name: old[name]
+            if name in old and old[name].config == pool
+            else Pool(name, pool, means, old.get(name))
+            for name, pool in config.items()
+        }
+
+    def replace(self, before: Pools) -> None:
+        """Close what only the generation before used."""
+        kept = {server for pool in self._pools.values() for server in pool.servers}
+        for pool in before.values():
+            pool.close_but(kept)
+
+    def close(self) -> None:
+        """End all idle connections."""
+        for pool in self._pools.values():
+            pool.close_but(set())
+
+    def snapshot(self) -> dict[str, Any]:
+        return {name: pool.snapshot() for name, pool in self._pools.items()}
+
+    def __getitem__(self, name: str) -> Pool:
+        return self._pools[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pools)
+
+    def __len__(self) -> int:
+        return len(self._pools)
+
+    def __repr__(self) -> str:
+        rows = [
+            [name, *server.values()]
+            for name, pool in self.snapshot().items()
+            for server in pool["servers"]
+        ]
+        if not rows:
+            return "no pools"
+        head = ["pool", "server", "up", "weight", "active", "idle", "requests", "failures"]
+        return table(head, rows)
+
+
+def _server(config: model.Server, tls: model.PoolTls, means: Means) -> Server:
+    place = place_of(config.url)
+    return Server(
+        place,
+        means,
+        tls=ClientTls(tls.server_name or place.host, tls.ca, tls.verify)
+        if place.scheme == "https"
+        else None,
+        weight=config.weight,
+        max_connections=config.max_connections,
+    )

@@ -1,0 +1,169 @@
+"""One server: where it is, its connections, its health."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
+
+from twistproxy.net.dial import Reason
+from twistproxy.net.tls import ClientTls
+from twistproxy.upstream import Means
+from twistproxy.wire.http1.server_leg import ServerLeg
+
+#: Idle connections kept to one server; the keep-alive time-out ends them, too.
+IDLE_KEPT: Final = 256
+#: Seconds that a server which refused or died is left alone while others are up.
+OUT_FOR: Final = 10.0
+
+
+@frozen
+class Place:
+    """Scheme, host and port of a server; a tunnel's has no scheme."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}" if self.scheme else f"{host}:{self.port}"
+
+
+def place_of(url: str) -> Place:
+    """The place that a checked URL of the configuration names."""
+    parts = urlsplit(url)
+    default = 443 if parts.scheme == "https" else 80
+    return Place(parts.scheme, (parts.hostname or "").rstrip("."), parts.port or default)
+
+
+class Server:
+    """One server, for as long as anything refers to it.
+
+    judge: what its addresses must pass before they are connected to; None: that of the means.
+    absolute: it is a proxy, which is asked in absolute form (RFC 9112 §3.2.2).
+    emptied: told when its last connection has gone.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        means: Means,
+        *,
+        tls: ClientTls | None = None,
+        weight: int = 1,
+        max_connections: int | None = None,
+        judge: Callable[[str, int], Reason | None] | None = None,
+        absolute: bool = False,
+        authorization: bytes | None = None,
+        emptied: Callable[[], object] | None = None,
+    ) -> None:
+        self.place = place
+        self.url = place.url
+        self.name = self.url.encode()
+        self.weight = weight
+        self.absolute = absolute
+        self.authorization = authorization
+        self.requests = 0
+        self.failures = 0
+        self.open = 0  # connections, those being made included
+        self._means = means
+        self._tls = tls
+        self._max = max_connections
+        self._judge = judge
+        self._emptied = emptied
+        self._idle: deque[ServerLeg] = deque()
+        self._out_until = 0.0
+
+    @property
+    def up(self) -> bool:
+        """Whether it is believed to work."""
+        return self._out_until <= self._means.sweep.now
+
+    @property
+    def full(self) -> bool:
+        """Whether it has all the connections it may have, none of them idle."""
+        return self._max is not None and not self._idle and self.open >= self._max
+
+    def take(self) -> ServerLeg | None:
+        """An idle connection, the one used last; None if a new one has to be made."""
+        while self._idle:
+            leg = self._idle.pop()
+            if leg.usable:
+                return leg
+        return None
+
+    def connect(self) -> Deferred[ServerLeg]:
+        """A new connection. Fails with `Unreachable`; cancelling it leaves nothing behind."""
+        means = self._means
+        leg = ServerLeg(self.url, means.terms, means.sweep, self._freed, self._lost)
+        self.open += 1
+        return self._dial(leg).addErrback(self._not_made)
+
+    def dial(self, protocol: IProtocol) -> Deferred[Any]:
+        """A bare connection for a protocol of the caller's, not counted as one of ours."""
+        return self._dial(protocol)
+
+    def _dial(self, protocol: Any) -> Deferred[Any]:
+        return self._means.dialler.dial(
+            self.place.host,
+            self.place.port,
+            protocol,
+            timeout=self._means.terms.timeouts.connect,
+            judge=self._judge or self._means.judge,
+            tls=self._tls,
+        )
+
+    def succeeded(self) -> None:
+        """It answered."""
+        self.requests += 1
+        self._out_until = 0.0
+
+    def failed(self) -> None:
+        """It refused, died or kept silent: others go first for a while."""
+        self.failures += 1
+        self._out_until = self._means.sweep.now + OUT_FOR
+
+    def close(self) -> None:
+        """End the idle connections; those in use end when they become idle."""
+        self._max = 0
+        while self._idle:
+            self._idle.pop().close()
+
+    def _freed(self, leg: ServerLeg) -> None:
+        if self._max == 0 or len(self._idle) >= IDLE_KEPT or self._means.terms.draining:
+            leg.close()
+        else:
+            self._idle.append(leg)
+
+    def _lost(self, leg: ServerLeg) -> None:
+        if leg in self._idle:
+            self._idle.remove(leg)
+        self._gone()
+
+    def _not_made(self, failure: Failure) -> Failure:
+        self._gone()
+        return failure
+
+    def _gone(self) -> None:
+        self.open -= 1
+        if not self.open and self._emptied is not None:
+            self._emptied()
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "url": self.url,
+            "up": self.up,
+            "weight": self.weight,
+            "active": self.open - len(self._idle),
+            "idle": len(self._idle),
+            "requests": self.requests,
+            "failures": self.failures,
+        }

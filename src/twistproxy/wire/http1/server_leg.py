@@ -1,0 +1,350 @@
+"""A connection to a server or parent: one exchange at a time, idle in between.
+
+IDLE      nothing is asked; whatever comes ends the connection
+HEAD      asked; the final head has not come
+BODY      the answer's body comes
+TUNNEL    the bytes are another protocol's
+LOST
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistproxy.http import errors
+from twistproxy.http.errors import Problem
+from twistproxy.http.fields import Fields
+from twistproxy.http.framing import CHUNKED, UNTIL_CLOSE, keeps_alive, response_framing
+from twistproxy.http.message import Request
+from twistproxy.net.sweep import Sweep
+from twistproxy.wire import ServerSide, Terms
+from twistproxy.wire.http1 import body, encode, head
+from twistproxy.wire.http1.valve import Progress
+
+IDLE, HEAD, BODY, TUNNEL, LOST = "idle", "head", "body", "tunnel", "lost"
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class ServerLeg(Protocol):
+    """A `ServerStream` for one exchange after the other.
+
+    name: of the server, for problems. freed: told when the leg is idle again.
+    lost: told once, when the connection is over, whatever it was doing.
+    """
+
+    transport: Any
+
+    def __init__(
+        self,
+        name: str,
+        terms: Terms,
+        sweep: Sweep,
+        freed: Callable[[ServerLeg], None],
+        lost: Callable[[ServerLeg], None],
+    ) -> None:
+        self.name = name
+        self.deadline = inf
+        self.exchanges = 0
+        self._terms = terms
+        self._sweep = sweep
+        self._freed = freed
+        self._lost = lost
+        self._state = IDLE
+        self._buffer = b""
+        self._reader: body.BodyReader | None = None
+        self._side: ServerSide | None = None
+        self._tunnel: IProtocol | None = None
+        self._timeout = 0.0
+        self._method = b""
+        self._switch = False
+        self._chunked = False  # the request's body
+        self._sent = True  # the request is complete
+        self._keep = False  # the server will take another request
+        self._interim = 0  # bytes of heads before the final one
+        self._touched = False  # a byte of the answer has come
+        self._held = False  # the transport is paused by us
+        self._stalled: Progress | None = None  # the server does not read
+        self._ending = False  # it takes no other request
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request can be sent."""
+        return self._state == IDLE and not self._ending
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+        self._sweep.watch(self)
+
+    # -- asking -----------------------------------------------------------------------
+
+    def send(
+        self, side: ServerSide, request: Request, framing: int, timeout: float, switch: bool = False
+    ) -> None:
+        """Send a request's head. switch: a CONNECT or an Upgrade, which may become a tunnel."""
+        self._side = side
+        self._method = request.method
+        self._timeout = timeout
+        self._switch = switch
+        self._chunked = framing == CHUNKED
+        self._sent = framing == 0
+        self._state = HEAD
+        self._touched = False
+        self._interim = 0
+        self.exchanges += 1
+        parts = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target), request.fields.encode()]
+        if self._chunked:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        parts.append(b"\r\n")
+        self.deadline = self._sweep.now + timeout if self._sent else inf
+        self.transport.write(b"".join(parts))
+
+    def write(self, data: bytes) -> None:
+        if self._state == LOST:
+            return
+        if self._chunked:
+            self.transport.writeSequence(encode.chunk(data))
+        else:
+            self.transport.write(data)
+
+    def finish(self, trailers: Fields | None = None) -> None:
+        if self._state == LOST:
+            return
+        if self._chunked:
+            self.transport.write(encode.last_chunk(trailers))
+        self._sent = True
+        if not self._held:
+            self.deadline = self._sweep.now + self._timeout
+
+    def abort(self) -> None:
+        self._side = None
+        self._ending = True
+        if self._state != LOST:
+            self.transport.abortConnection()
+
+    def close(self) -> None:
+        """End an idle connection."""
+        if self._state != LOST:
+            self._ending = True
+            self.deadline = self._sweep.now + self._terms.timeouts.server
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def pauseProducing(self) -> None:
+        self._stalled = Progress()
+        self._stalled.made(self.transport)
+        self.deadline = self._sweep.now + self._timeout
+        if self._side is not None:
+            self._side.pause_request()
+
+    def resumeProducing(self) -> None:
+        self._stalled = None
+        self.deadline = self._sweep.now + self._timeout if self._sent else inf
+        if self._side is not None:
+            self._side.resume_request()
+
+    def stopProducing(self) -> None:
+        pass  # connectionLost says it too
+
+    # -- the answer -------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._sent and not self._held:
+            self.deadline = self._sweep.now + self._timeout
+        if self._state == BODY:
+            self._read_body(data)
+        elif self._state == HEAD:
+            self._touched = True
+            self._buffer = self._buffer + data if self._buffer else data
+            while self._state == HEAD and self._read_head():
+                pass
+        elif self._state == IDLE:
+            # An answer that nobody asked for would become the next exchange's.
+            self._ending = True
+            self.transport.abortConnection()
+
+    def _read_head(self) -> bool:
+        """One head, if it is there; False if no other may follow."""
+        limits = self._terms.limits
+        data = self._buffer
+        end = data.find(head.END)
+        if self._interim + (end if end >= 0 else len(data)) > limits.head:
+            self._fail(errors.RESPONSE_HEAD_TOO_LARGE.about(limit=f"{limits.head} bytes"))
+            return False
+        if end < 0:
+            if not head.may_begin_response(data):
+                self._fail(errors.BAD_RESPONSE.about(why="it is not HTTP"))
+            return False
+        end += 4
+        response = head.response(data[:end], limits)
+        if isinstance(response, Problem):
+            self._fail(response)
+            return False
+        self._buffer = data[end:]
+        side = self._side
+        assert side is not None
+        status = response.status
+        if status == 101 or (self._method == b"CONNECT" and 200 <= status < 300):
+            if not self._switch:
+                self._fail(errors.UPGRADE_FAILED.about(server=self.name))
+            else:
+                self._state = TUNNEL
+                self.deadline = inf
+                side.switched(response)
+            return False
+        if status < 200:
+            self._interim += end
+            side.interim_received(response)
+            return True
+        framing = response_framing(response, self._method)
+        if isinstance(framing, Problem):
+            self._fail(framing)
+            return False
+        self._keep = framing != UNTIL_CLOSE and keeps_alive(response.version, response.fields)
+        length = framing if framing >= 0 else None
+        if not framing:
+            self._state = BODY
+            side.response_received(response, 0, b"")
+            if self._side is side:
+                self._complete(None, self._buffer)
+            return False
+        self._reader = body.reader(framing, limits)
+        first, self._buffer = self._buffer, b""
+        self._state = BODY
+        fed: body.Fed | Problem = self._reader.feed(first) if first else (b"", None)
+        if isinstance(fed, Problem):
+            self._fail(_of_response(fed))
+            return False
+        part, rest = fed
+        side.response_received(response, length, part)
+        if rest is not None and self._side is side:
+            self._complete(self._reader.trailers, rest)
+        return False
+
+    def _read_body(self, data: bytes) -> None:
+        reader, side = self._reader, self._side
+        if reader is None or side is None:
+            return
+        fed = reader.feed(data)
+        if isinstance(fed, Problem):
+            self._fail(_of_response(fed))
+            return
+        part, rest = fed
+        if part:
+            side.data_received(part)
+        if rest is not None and self._side is side:
+            self._complete(reader.trailers, rest)
+
+    def _complete(self, trailers: Fields | None, rest: bytes) -> None:
+        """The answer is whole. The leg is free before that is told, so that it can be used."""
+        side, self._side = self._side, None
+        self._reader = None
+        self._buffer = b""
+        self._state = IDLE
+        if self._held:
+            self.resume_response()
+        if self._keep and self._sent and not rest and self._stalled is None:
+            self.deadline = self._sweep.now + self._terms.timeouts.keepalive
+            self._freed(self)
+        elif self._sent:
+            self.close()
+        else:
+            self.transport.abortConnection()  # the rest of the request is of no use
+        if side is not None:
+            side.response_ended(trailers)
+
+    def _fail(self, problem: Problem) -> None:
+        side, self._side = self._side, None
+        self._ending = True
+        self.transport.abortConnection()
+        if side is not None:
+            side.server_failed(problem)
+
+    def pause_response(self) -> None:
+        if not self._held and self._state in (HEAD, BODY):
+            self._held = True
+            self.deadline = inf
+            self.transport.pauseProducing()
+
+    def resume_response(self) -> None:
+        if self._held and self._state != LOST:
+            self._held = False
+            self.deadline = self._sweep.now + self._timeout
+            self.transport.resumeProducing()
+
+    def expired(self) -> None:
+        if self._side is None:
+            self._ending = True
+            self.transport.abortConnection()
+        elif self._stalled is not None:
+            if self._stalled.made(self.transport):
+                self.deadline = self._sweep.now + self._timeout
+            else:
+                self._fail(errors.CONNECTION_WRITE_TIMEOUT.about(server=self.name))
+        elif self._state == HEAD and not self._touched:
+            self._fail(errors.RESPONSE_TIMEOUT.about(server=self.name))
+        else:
+            self._fail(errors.CONNECTION_READ_TIMEOUT.about(server=self.name))
+
+    # -- the connection's end ---------------------------------------------------------
+
+    def readConnectionLost(self) -> None:
+        """The server sends no more: outside a tunnel that is the end of it all."""
+        self._ending = True
+        self._over(clean=True)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is None:
+            self._over(clean=bool(reason.check(ConnectionDone)))
+        self._state = LOST
+        self._sweep.forget(self)
+        self._lost(self)
+        if tunnel is not None:
+            tunnel.connectionLost(reason)
+
+    def _over(self, clean: bool) -> None:
+        side, reader = self._side, self._reader
+        if side is None:
+            return
+        self._side = self._reader = None
+        self._keep = False
+        if self._state == BODY and reader is not None and clean and reader.closed():
+            side.response_ended(None)
+        elif self._touched:
+            side.server_failed(errors.RESPONSE_INCOMPLETE.about(server=self.name))
+        else:
+            side.server_failed(errors.CONNECTION_TERMINATED.about(server=self.name))
+
+    def hand_over(self, protocol: IProtocol) -> None:
+        transport = self.transport
+        transport.unregisterProducer()
+        self._sweep.forget(self)
+        self._side = None
+        self._tunnel = protocol
+        early, self._buffer = self._buffer, b""
+        protocol.makeConnection(transport)
+        if early:
+            protocol.dataReceived(early)
+        half = IHalfCloseableProtocol(protocol)
+        # From here on no call of ours stands between the transport and the tunnel.
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+        self.readConnectionLost = half.readConnectionLost  # type: ignore[method-assign]
+        self.writeConnectionLost = half.writeConnectionLost  # type: ignore[method-assign]
+
+
+def _of_response(problem: Problem) -> Problem:
+    """What a body reader finds is the server's doing here, not the client's."""
+    return errors.RESPONSE_CODING_BROKEN.about(why=problem.text)
