@@ -1,0 +1,31 @@
+"""host: ``example.org`` is that host, ``.example.org`` that and all below, ``*.example.org`` only
+below; or an address.
+
+An IPv4-mapped IPv6 address leads to the IPv4 address, so rules see it as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from twistproxy.http.hosts import patterns_of
+from twistproxy.http.uri import host_pattern
+from twistproxy.policy import Question
+
+
+class Host:
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = frozenset(_unmapped(host_pattern(pattern)) for pattern in patterns)
+
+    def holds(self, question: Question) -> bool:
+        return not self.patterns.isdisjoint(patterns_for(question))
+
+
+def patterns_for(question: Question) -> Iterator[str]:
+    """Every pattern that matches the question's host; as many as its labels, twice."""
+    return patterns_of(_unmapped(question.target.host))
+
+
+def _unmapped(host: str) -> str:
+    # In normal form a mapped address, and only that, ends in four decimals.
+    return host[7:] if host.startswith("::ffff:") and "." in host else host

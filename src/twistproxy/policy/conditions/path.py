@@ -1,0 +1,16 @@
+"""path: how the target's path begins. A tunnel has none, so nothing begins it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twistproxy.http.uri import path_prefix
+from twistproxy.policy import Question
+
+
+class Path:
+    def __init__(self, prefixes: Iterable[str]) -> None:
+        self._prefixes = tuple(map(path_prefix, prefixes))
+
+    def holds(self, question: Question) -> bool:
+        return question.target.path.startswith(self._prefixes)
