@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from attrs import frozen
@@ -54,18 +55,21 @@ def client_of(peer: str, fields: Fields, trusted: Sequence[Network]) -> Told:
     Where a trusted proxy names no address (malformed, ``unknown``, ``_hidden``), it is itself the
     last that we know of. Never raises.
     """
-    address = _peer(peer)
-    if address is None:
+    known = _peer(peer)
+    if known is None:
         return Told("")
-    client, scheme, host, chain = str(address), None, None, []
-    hops = iter(_hops(fields))
-    while _is_in(address, trusted) and (hop := next(hops, None)) is not None:
+    address, client = known
+    if not _is_in(address, trusted):
+        return Told(client)
+    scheme, host, chain = None, None, []
+    for hop in _hops(fields):
         scheme, host = hop.scheme or scheme, hop.host or host
         if hop.address is None:
             break
-        address = hop.address
-        client = str(address)
+        client = str(hop.address)
         chain.append(client)
+        if not _is_in(hop.address, trusted):
+            break
     return Told(client, scheme, host, tuple(reversed(chain)))
 
 
@@ -77,8 +81,8 @@ def write(fields: Fields, told: Told, *, peer: str, scheme: str, host: str) -> N
     A peer of "" is not named: a unix socket, or a client that wants to stay unknown.
     """
     fields.remove(*_CLAIMS)
-    last = _peer(peer)
-    nodes = (*told.chain, *([str(last)] if last is not None else ()))
+    known = _peer(peer)
+    nodes = told.chain if known is None else (*told.chain, known[1])
     if nodes:
         fields.set(b"X-Forwarded-For", ", ".join(nodes).encode())
     else:
@@ -170,8 +174,11 @@ def _address(node: str) -> Address | None:
     return mapped or address
 
 
-def _peer(address: str) -> Address | None:
-    return _address(address.partition("%")[0])
+@lru_cache(1024)  # of those who ask now, most ask again
+def _peer(text: str) -> tuple[Address, str] | None:
+    """A peer's address, and its text in normal form; None where it has none."""
+    address = _address(text.partition("%")[0])
+    return None if address is None else (address, str(address))
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:
