@@ -33,7 +33,7 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
     kind, *rest = _split(text)
     if kind not in PARAMETERS:
         if kind in {"ssl", "tls"}:
-            raise ValueError(f"{kind}: is tls_listen = [{shown('tcp:' + ':'.join(rest))}] here")
+            raise ValueError("TLS is for the listeners of reverse.tls_listen, which are tcp: too")
         raise ValueError(
             f"{shown(text)} is not a listener such as"
             ' "tcp:3128:interface=127.0.0.1", "unix:/run/proxy.sock" or "systemd:INET:name=proxy"'

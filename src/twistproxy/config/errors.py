@@ -55,7 +55,7 @@ def dotted(where: Where) -> str:
             key += f"[{step}]"
         else:
             bare = re.fullmatch(r"[A-Za-z0-9_-]+", step)
-            key += "." * bool(key) + (step if bare else json.dumps(step, ensure_ascii=False))
+            key += "." * bool(key) + (step if bare else _quoted(step))
     return key
 
 
@@ -67,14 +67,18 @@ def shown(value: object) -> str:
         case list():
             return "a list"
         case str():
-            text = json.dumps(value, ensure_ascii=False)
-            # json leaves some control characters of Unicode as they are.
-            text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+            text = _quoted(value)
         case bool():
             return "true" if value else "false"
         case _:
             text = str(value)
     return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's, but json leaves some control characters as they are.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

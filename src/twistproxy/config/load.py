@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twistproxy.config import places
-from twistproxy.config.errors import ConfigError, ConfigErrors, Fault, dotted
+from twistproxy.config.errors import ConfigError, ConfigErrors, Fault, Where, dotted
 from twistproxy.config.model import Config
 from twistproxy.config.references import check
 from twistproxy.config.structure import structure
@@ -93,15 +93,25 @@ def _build(
 
 
 def _placed(faults: Iterable[Fault], source: bytes, file: str) -> list[ConfigError]:
-    """In the order of the lines. One error a key: the first says what the others follow from."""
+    """In the order of the lines; without those that follow from another: a second error of one
+    key, an error in what should not be there at all.
+    """
     lines = places.lines(source)
-    first: dict[tuple[str | int, ...], Fault] = {}
+    first: dict[Where, Fault] = {}
     for fault in faults:
         first.setdefault(fault.where, fault)
+    causes = [
+        fault
+        for where, fault in first.items()
+        if not any(where[:end] in first for end in range(len(where)))
+    ]
+
+    def order(fault: Fault) -> tuple[int, list[tuple[str, str | int]]]:
+        # By type first: a table where a list belongs has names beside another fault's index.
+        steps = [(type(step).__name__, step) for step in fault.where]
+        return places.line(lines, fault.where), steps
+
     return [
-        ConfigError(file, line, dotted(fault.where), fault.message)
-        for line, fault in sorted(
-            ((places.line(lines, fault.where), fault) for fault in first.values()),
-            key=lambda placed: (placed[0], placed[1].where),
-        )
+        ConfigError(file, places.line(lines, fault.where), dotted(fault.where), fault.message)
+        for fault in sorted(causes, key=order)
     ]

@@ -39,7 +39,7 @@ def lines(source: bytes) -> dict[Where, int]:
     def pair(node: Node, table: Where) -> None:
         if node.has_error:  # TOML that this grammar doesn't know
             return
-        key, _, content = node.children
+        key, content = _values(node)
         where = (*table, *_names(key))
         note(where, key)
         value(content, where)
@@ -49,8 +49,7 @@ def lines(source: bytes) -> dict[Where, int]:
             for inner in _typed(node, "pair"):
                 pair(inner, where)
         elif node.type == "array":
-            elements = (inner for inner in node.named_children if inner.type != "comment")
-            for index, inner in enumerate(elements):
+            for index, inner in enumerate(_values(node)):
                 note((*where, index), inner)
                 value(inner, (*where, index))
 
@@ -81,6 +80,10 @@ def line(found: dict[Where, int], where: Where) -> int:
     while where not in found:
         where = where[:-1]
     return found[where]
+
+
+def _values(node: Node) -> Iterator[Node]:
+    return (inner for inner in node.named_children if inner.type != "comment")
 
 
 def _typed(node: Node, type_: str) -> Iterator[Node]:

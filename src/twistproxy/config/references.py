@@ -74,13 +74,17 @@ def _reverse(where: Where, reverse: Table, tree: Table) -> Iterator[Fault]:
         pool, path, prefix = route.get("pool"), route.get("path", "/"), route.get("strip_prefix")
         if isinstance(pool, str) and pool not in names:
             yield Fault((*at, "pool"), f"no pool named {shown(pool)}" + _suggestion(pool, names))
-        if isinstance(prefix, str) and isinstance(path, str) and not path.startswith(prefix):
-            yield Fault((*at, "strip_prefix"), f"the path {shown(path)} doesn't begin with it")
+        if isinstance(prefix, str) and isinstance(path, str) and not _meet(prefix, path):
+            yield Fault((*at, "strip_prefix"), f"no path below {shown(path)} begins with it")
+
+
+def _meet(prefix: str, path: str) -> bool:
+    return path.startswith(prefix) or prefix.startswith(path) or not path.startswith("/")
 
 
 def _suggestion(pool: str, names: Table) -> str:
     if names:
-        return did_you_mean(pool, names) or f"; there are {', '.join(names)}"
+        return did_you_mean(pool, names) or f"; known: {', '.join(names)}"
     return f"; it would be a table [pools.{pool}]"
 
 
@@ -151,6 +155,6 @@ def _twice(tree: Table, *way: str) -> Iterator[Fault]:
         if not isinstance(name, str):
             continue
         if name in first:
-            yield Fault((*where, "name"), f"{shown(name)} is what {dotted(first[name])} is called")
+            yield Fault((*where, "name"), f"{shown(name)} is the name of {dotted(first[name])} too")
         else:
             first[name] = where

@@ -68,7 +68,7 @@ def _table(class_: type, converter: Converter) -> Hook:
 
     def hook(value: Any, type_: Any) -> Any:
         table = written_out(value)
-        if isinstance(table, list):
+        if isinstance(table, list) and any(isinstance(inner, dict) for inner in table):
             raise ValueError("a list where one table belongs: [NAME], not [[NAME]]")
         if not isinstance(table, dict):
             raise ValueError(f"{shown(value)} is not a table")
@@ -158,7 +158,7 @@ def _listed_or_not(type_: Any, converter: Converter) -> Hook:
         try:
             return one(value, single)
         except ValueError as error:
-            raise ValueError(f"{error}, or a list") from None
+            raise ValueError(f"{error}, nor a list") from None
 
     return hook
 
@@ -201,4 +201,4 @@ def _not_a_key(key: str, class_: type) -> str:
     if key in later.KEYS.get(class_, ()):
         return later.is_not_in_this_version(key)
     known = [attribute.name for attribute in attrs.fields(class_)]
-    return "no such key" + (did_you_mean(key, known) or f"; there are {', '.join(known)}")
+    return "no such key" + (did_you_mean(key, known) or f"; known: {', '.join(known)}")

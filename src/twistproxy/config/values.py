@@ -87,8 +87,8 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.PositiveDuration: Kind(
             'a duration such as "500ms", "5s" or "2m"', positive(duration)
         ),
-        model.Count: Kind("a whole number from 1", whole_from(1)),
-        model.Retries: Kind("a whole number from 0", whole_from(0)),
+        model.Count: Kind("a whole number of 1 or more", whole_from(1)),
+        model.Retries: Kind("a whole number of 0 or more", whole_from(0)),
         model.Port: Kind("a port from 1 to 65535", whole_from(1, 65535)),
         model.Network: Kind('a network such as "10.1.0.0/16" or "::1/128"', network),
         model.Endpoint: Kind('a listener such as "tcp:3128:interface=127.0.0.1"', endpoint),
