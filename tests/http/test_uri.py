@@ -305,7 +305,7 @@ BAD_HOSTS = {
 
 def refused(result: object) -> None:
     assert isinstance(result, Problem), result
-    assert (result.status, result.close) == (400, True)
+    assert (result.name, result.status) == ("http_request_error", 400)
 
 
 @pytest.mark.parametrize("target", BAD_ABSOLUTE.values(), ids=BAD_ABSOLUTE)
