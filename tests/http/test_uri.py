@@ -86,6 +86,14 @@ def test_authority_and_url(received: bytes, authority: str, url: str) -> None:
     assert (target.authority, target.url) == (authority, url)
 
 
+def test_on_default_port() -> None:
+    plain, other = known(uri.absolute(b"https://a/%7e?")), known(uri.absolute(b"https://a:81/%7e?"))
+    assert (plain.has_default_port, other.has_default_port) == (True, False)
+    assert other.on_default_port() == plain == plain.on_default_port()
+    assert other.on_default_port().url == "https://a/~?"
+    assert not known(uri.tunnel(b"a:443")).has_default_port
+
+
 def test_received_url_keeps_the_spelling_of_path_and_query() -> None:
     target = known(uri.absolute(b"HTTP://A.example:80/%7e/../\xe9?%zz"))
     assert target.received_url == "http://a.example/%7e/../\xe9?%zz"

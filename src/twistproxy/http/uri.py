@@ -78,14 +78,15 @@ class Target:
     @authority.default
     def _authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
+        return host if self.has_default_port else f"{host}:{self.port}"
 
     @property
     def has_default_port(self) -> bool:
+        """Whether it is the scheme's; a tunnel has no default."""
         return self.port == DEFAULT_PORTS.get(self.scheme)
 
     def on_default_port(self) -> Target:
-        """The same resource, for whom another port is only another way in."""
+        """The same resource, for whom another port is only another way in. Not of a tunnel."""
         return self if self.has_default_port else evolve(self, port=DEFAULT_PORTS[self.scheme])
 
     @cached_property
