@@ -1,0 +1,18 @@
+"""Where bytes are: connections, addresses, names, TLS and time-outs. No HTTP.
+
+reactor     which reactor runs, and how many files it may open
+sweep       one coarse timer for every time-out
+addresses   which addresses may be connected to, and which are our own
+dial        a name and a port → a connection, or why there is none
+tls         certificates by SNI for clients, verification of servers
+relay       two connections joined: a tunnel
+listen      an endpoint string → a port, or one clear line
+
+In:  host names, addresses, ports, endpoint strings, paths of PEM files.
+Out: connected Twisted transports, and failures as values or as one exception a file
+     (`dial.Unreachable`, `listen.ListenFailed`, `tls.BadFile`).
+Knows nothing of requests, policy, pools or the configuration's classes.
+
+To add a way to move bytes: a file here that speaks IProtocol and ITransport on both sides,
+and its test in tests/net/.
+"""

@@ -1,0 +1,245 @@
+"""Two connections joined: a tunnel. What one end receives is written to the other.
+
+                left.dataReceived ─▶ right's transport
+    left's transport ◀─ right.dataReceived
+
+How it ends:
+    one end's EOF                    half-close of the other, after all that came before
+    EOF of both                      both closed, once everything is written
+    an end that can't half-close     closed in place of a half-close (TLS)
+    one end closed                   the other closed, once everything is written
+    one end reset                    the other reset
+    no byte in `idle` seconds        both reset
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    ITCPTransport,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistproxy.net.sweep import Sweep
+from twistproxy.net.tls import is_tls
+
+HELD = 64 << 10  #: bytes kept for an end that is not connected yet; then the source is paused
+
+
+class Relay:
+    """A tunnel between `left` and `right`.
+
+    A leg hands its connection over by ``end.makeConnection(transport)``, then
+    ``end.dataReceived`` with what it has read already, and delegates what comes then. No
+    producer may be registered with the transport. The ends may connect in either order.
+
+    ended: called once, when neither end has a connection any more.
+    """
+
+    __slots__ = ("_ended", "_idle", "_sweep", "deadline", "left", "reason", "right")
+
+    reason: Literal["", "closed", "reset", "idle", "aborted"]  #: why it ended; "": it has not
+
+    def __init__(self, sweep: Sweep, idle: float, ended: Callable[[Relay], None]) -> None:
+        self._sweep = sweep
+        self._idle = idle
+        self._ended: Callable[[Relay], None] | None = ended
+        self.reason = ""
+        self.deadline = sweep.now + idle
+        self.left = End(self)
+        self.right = End(self)
+        self.left.other = self.right
+        self.right.other = self.left
+        sweep.watch(self)
+
+    @property
+    def sent_left(self) -> int:
+        """Bytes written to the left end."""
+        return self.left.sent
+
+    @property
+    def sent_right(self) -> int:
+        return self.right.sent
+
+    def abort(self) -> None:
+        """End it at once; what is not written yet is lost."""
+        self.stop("aborted")
+
+    def expired(self) -> None:
+        # A close that waits for a peer who doesn't read ends here, too.
+        self.stop("idle")
+
+    # For the ends
+
+    def touch(self) -> None:
+        self.deadline = self._sweep.now + self._idle
+
+    def stop(self, reason: Literal["reset", "idle", "aborted"]) -> None:
+        if not self.reason:
+            self.reason = reason
+            self.left.abort()
+            self.right.abort()
+            self.settle()
+
+    def settle(self) -> None:
+        """Say that it has ended, if it has."""
+        if self._ended is None or not (self.left.lost and self.right.lost):
+            return
+        ended, self._ended = self._ended, None
+        self.reason = self.reason or "closed"
+        self.deadline = math.inf
+        self._sweep.forget(self)
+        self.left.relay = self.right.relay = None  # no cycle stays
+        self.left.other = self.right.other = None
+        ended(self)
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+class End:
+    """One end of a relay: the protocol of its transport, and what produces for the other's."""
+
+    __slots__ = (
+        "_closing",
+        "_eof",
+        "_finished",
+        "_held",
+        "_produced",
+        "_transport",
+        "lost",
+        "other",
+        "relay",
+        "sent",
+    )
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay: Relay | None = relay
+        self.other: End | None = None
+        self.sent = 0
+        self.lost = False  # or, once the relay was stopped, never to be
+        self._transport: Any = None
+        self._held: list[bytes] = []
+        self._eof = False  # nothing more is read
+        self._finished = False  # nothing more is written but what is pending
+        self._closing = False  # the other end is gone: nothing more is read either
+        self._produced = False  # the other end is registered as producer
+
+    # IProtocol
+
+    def makeConnection(self, transport: Any) -> None:
+        relay, other = self.relay, self.other
+        if relay is None or other is None or self.lost:  # it ended before this was connected
+            transport.abortConnection()
+            return
+        relay.touch()
+        other.resumeProducing()
+        self._transport = transport
+        if not self._finished:
+            transport.registerProducer(other, True)
+            self._produced = True
+        held, self._held = self._held, []
+        if held:
+            transport.write(b"".join(held))
+        self.resumeProducing()  # whoever had the connection before may have paused it
+        self._pass_on()
+
+    def connectionMade(self) -> None:
+        """Part of IProtocol; `makeConnection` does it all."""
+
+    def dataReceived(self, data: bytes) -> None:
+        relay, other = self.relay, self.other
+        if relay is not None and other is not None:
+            relay.touch()
+            other.send(data)
+
+    def readConnectionLost(self) -> None:
+        relay, other = self.relay, self.other
+        if relay is None or other is None or self._eof:
+            return
+        relay.touch()
+        self._eof = True
+        other.finish()
+        self._pass_on()
+
+    def writeConnectionLost(self) -> None:
+        """Our half-close is done."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        relay, other = self.relay, self.other
+        if relay is None or other is None or self.lost:
+            return
+        self.lost = True
+        self._transport = None
+        if not isinstance(reason.value, ConnectionDone):
+            relay.stop("reset")
+        elif not relay.reason:
+            other.finish(entirely=True)
+        relay.settle()
+
+    # IPushProducer: what the other end's transport asks of this one
+
+    def pauseProducing(self) -> None:
+        if self._transport is not None and not self._eof:
+            self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        # After its EOF a resumed transport would only read that again.
+        if self._transport is not None and not self._eof:
+            self._transport.resumeProducing()
+        if self.relay is not None:
+            self.relay.touch()  # the other end's peer has read something
+
+    def stopProducing(self) -> None:
+        """The other transport is lost; its end is told so itself."""
+
+    # For the other end and the relay
+
+    def send(self, data: bytes) -> None:
+        if self._transport is not None:
+            self.sent += len(data)
+            self._transport.write(data)
+        elif not self.lost:
+            self.sent += len(data)
+            self._held.append(data)
+            if self.other is not None and sum(map(len, self._held)) > HELD:
+                self.other.pauseProducing()
+
+    def finish(self, entirely: bool = False) -> None:
+        """The other end sends no more, or (entirely) does not read either: pass that on."""
+        self._finished = True
+        self._closing = self._closing or entirely
+        self._pass_on()
+
+    def abort(self) -> None:
+        if self._transport is None:
+            self.lost = True
+            self._held.clear()
+        else:
+            self._unregister()
+            self._transport.abortConnection()
+
+    def _pass_on(self) -> None:
+        transport = self._transport
+        if transport is None or not self._finished:
+            return
+        self._unregister()  # a transport with a producer waits for it before it closes
+        if self._closing or self._eof or not _can_half_close(transport):
+            transport.loseConnection()
+        else:
+            transport.loseWriteConnection()
+
+    def _unregister(self) -> None:
+        if self._produced:
+            self._produced = False
+            self._transport.unregisterProducer()
+
+
+def _can_half_close(transport: object) -> bool:
+    return ITCPTransport.providedBy(transport) and not is_tls(transport)

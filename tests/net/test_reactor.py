@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from twistproxy.net import reactor
+
+INSTALL = "from twistproxy.net import reactor as r; r.install(); "
+SAY = "from twisted.internet import reactor; print(r.name(reactor))"
+
+
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_uvloop_is_installed_where_it_can_be_imported() -> None:
+    pytest.importorskip("uvloop")
+    assert run(INSTALL + SAY) == "asyncio on uvloop"
+
+
+def test_a_reactor_that_is_there_stays() -> None:
+    code = "from twisted.internet import selectreactor as s; s.install(); " + INSTALL + SAY
+    assert run(code) == "select"
+
+
+def test_without_uvloop_the_default_reactor_is_left_to_twisted() -> None:
+    absent = "import sys; sys.modules['uvloop'] = None; " + INSTALL
+    untouched = "print('twisted.internet.reactor' in sys.modules)"
+    assert run(absent + untouched) == "False"
+
+
+def test_names() -> None:
+    class EPollReactor: ...
+
+    assert reactor.name(EPollReactor()) == "epoll"
+    code = "from twisted.internet import asyncioreactor as a; a.install(); "
+    assert run(code + "from twistproxy.net import reactor as r; " + SAY) == "asyncio"
+
+
+LIMITS = {  # (soft, hard) before; soft after
+    "raised to the hard limit": ((1024, 4096), 4096),
+    "already there": ((4096, 4096), 4096),
+    "not beyond reason": ((1024, 1 << 30), reactor.MOST_FILES),
+    "no hard limit": ((1024, resource.RLIM_INFINITY), reactor.MOST_FILES),
+    "no limit at all": ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), resource.RLIM_INFINITY),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), LIMITS.values(), ids=LIMITS)
+def test_the_file_limit(
+    before: tuple[int, int], after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [before]
+    monkeypatch.setattr(resource, "getrlimit", lambda what: now[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda what, limits: now.append(limits))
+    assert reactor.raise_file_limit() == after
+    assert now[-1] == (after, before[1])
+
+
+def test_a_refused_limit_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(what: int, limits: tuple[int, int]) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert reactor.raise_file_limit() == 1024
