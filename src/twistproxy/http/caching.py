@@ -14,6 +14,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from twistproxy.http.dates import format_date, parse_date
 from twistproxy.http.fields import Fields
+from twistproxy.http.hops import response_fields
 from twistproxy.http.message import SAFE, Request, Response
 
 #: Larger numbers of seconds are read as this one (RFC 9111 §1.2.2).
@@ -27,23 +28,8 @@ HEURISTIC = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 #: than its target (400, 401, 407, 412, 416, 431…), and kept they would deny the page to others.
 UNDERSTOOD = HEURISTIC | {302, 303, 307, 403, 451, 500, 502, 503, 504}
 
-#: Fields that speak of one connection or hop, or that are made anew for each reply (§3.1).
-NOT_STORED = frozenset(
-    {
-        b"age",
-        b"connection",
-        b"content-length",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
+# Fields that are made anew for each reply; those of one hop are `hops`' business (§3.1).
+_NOT_STORED = frozenset({b"age", b"content-length", b"trailer"})
 # Fields without which the body would be misread: no-cache or private of these means all of it.
 _ESSENTIAL = frozenset({b"cache-control", b"date", b"etag", b"expires", b"last-modified", b"vary"})
 # List-valued fields whose elements mean the same in any order and case (RFC 9110 §12.5).
@@ -280,7 +266,7 @@ def stored_fields(fields: Fields, received: float) -> Fields:
     It has a valid Date, that of the receipt where none came (RFC 9110 §6.6.1).
     """
     withheld = response_directives(fields).withheld
-    kept = fields.without(NOT_STORED.union(withheld, fields.tokens(b"connection")))
+    kept = response_fields(fields, keep_upgrade=False).without(_NOT_STORED | withheld)
     if _date(kept, b"date", received) is None:
         kept.set(b"Date", format_date(received))
     return kept

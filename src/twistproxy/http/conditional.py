@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-from twistproxy.http.caching import NOT_STORED
 from twistproxy.http.dates import parse_date
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
@@ -19,7 +18,7 @@ _ETAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _JUDGED = frozenset({b"if-none-match", b"if-modified-since"})
 # What a 304 doesn't change (RFC 9111 §3.2): these describe the bytes we hold. The ETag too: the
 # stored one was just confirmed, and nginx drops the W/ of a compressed response in its 304.
-_OF_THE_BYTES = NOT_STORED | {b"content-encoding", b"content-range", b"etag"}
+_OF_THE_BYTES = frozenset({b"content-encoding", b"content-length", b"content-range", b"etag"})
 # What a 304 doesn't say (RFC 9110 §15.4.5): the client has these.
 _KNOWN_TO_THE_CLIENT = frozenset(
     {b"content-encoding", b"content-language", b"content-length", b"content-range", b"content-type"}
@@ -62,10 +61,12 @@ def confirms(stored: Fields, answer: Fields) -> bool:
 
 
 def updated(stored: Fields, answer: Fields) -> Fields:
-    """Stored fields with the news of a 304: each field it has replaces ours (RFC 9111 §3.2)."""
-    news = answer.without(_OF_THE_BYTES.union(answer.tokens(b"connection")))
-    replaced = {name.lower() for name, _ in news}
-    fields = stored.without(replaced)
+    """Stored fields with the news of a 304: each field it has replaces ours (RFC 9111 §3.2).
+
+    answer: as `caching.stored_fields` leaves it, without those of one hop.
+    """
+    news = answer.without(_OF_THE_BYTES)
+    fields = stored.without({name.lower() for name, _ in news})
     for name, value in news:
         fields.add(name, value)
     return fields
