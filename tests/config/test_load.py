@@ -257,7 +257,7 @@ TABLES = ["forward", "forward.parent", "reverse", "reverse.route", "reverse.tls"
 TABLES += ["pools.a", "policy", "policy.rule", "admin", "manhole", "log", "limits"]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(TABLES), VALUES),

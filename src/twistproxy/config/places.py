@@ -61,7 +61,7 @@ def lines(source: bytes) -> dict[Where, int]:
         if node.type not in ("table", "table_array_element"):
             continue
         header = node.named_children[0]
-        if header.has_error:
+        if header.has_error or not header.type.endswith("_key"):
             continue
         names = _names(header)
         where = current(names)
