@@ -16,13 +16,15 @@ NAMESPACE = {
 COMMANDS = ("stats", "policy", "pools", "help")
 
 TABLE: dict[str, tuple[str, tuple[str, list[str]]]] = {
-    "a command": ("stat", ("stat", ["staticmethod", "stats"])),
-    "a name": ("prox", ("prox", ["proxy"])),
+    "a command": ("st", ("st", ["stats"])),
+    "a name": ("pro", ("pro", ["proxy"])),
     "a command that is a name too, once": ("poo", ("poo", ["pools"])),
+    "a builtin": ("prin", ("prin", ["print"])),
     "a keyword": ("impor", ("impor", ["import"])),
     "no command within an expression": ("x = stats", ("stats", [])),
     "a name within an expression": ("len(prox", ("prox", ["proxy"])),
     "a command to be helped with": ("help st", ("st", ["stats"])),
+    "nothing": ("zzz", ("zzz", [])),
     "an attribute": ("proxy.po", ("po", ["policy"])),
     "all attributes": ("proxy.", ("", ["cache", "policy"])),
     "an attribute's attribute": ("1 + proxy.cache.h", ("h", ["hits"])),

@@ -237,7 +237,7 @@ def test_completion_knows_commands_names_and_attributes(session: Session) -> Non
     assert session.console.complete("relo") == ("relo", ["reload"])
     assert session.console.complete("proxy.sn") == ("sn", ["snapshot"])
     session.says("mine = 1")
-    assert session.console.complete("min") == ("min", ["min", "mine"])
+    assert session.console.complete("min") == ("min", ["mine"])
 
 
 def test_completion_ends(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,20 +29,22 @@ def completions(
         return start, []
     if owner is not None:
         try:
-            names: set[str] = set(dir(_resolve(owner, namespace)))
+            tiers = [dir(_resolve(owner, namespace))]
         except (AttributeError, LookupError):
-            names = set()
-    elif not before.strip():
-        names = {*namespace, *commands, *dir(builtins), *keyword.kwlist}
-    elif before.split()[0] == "help" and before.strip() == "help":
-        names = {*commands, *namespace}
+            tiers = []
     else:
-        names = {*namespace, *dir(builtins), *keyword.kwlist}
-    return start, sorted(
-        name
-        for name in names
-        if name.startswith(start) and (start.startswith("_") or not name.startswith("_"))
-    )
+        begins = before.strip() in ("", "help")
+        # What Python brings along only if nothing of ours begins so: `st` is stats, not str.
+        tiers = [[*namespace, *(commands if begins else ())], [*dir(builtins), *keyword.kwlist]]
+    for names in tiers:
+        found = {name for name in names if _begins(name, start)}
+        if found:
+            return start, sorted(found)
+    return start, []
+
+
+def _begins(name: str, start: str) -> bool:
+    return name.startswith(start) and (start.startswith("_") or not name.startswith("_"))
 
 
 def _resolve(path: str, namespace: Mapping[str, object]) -> object:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import codeop
 import pydoc
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -247,10 +248,15 @@ class Console:
 
 def _explain(error: BaseException) -> str:
     """The traceback from the person's own code on."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename != _FILE:
-        trace = trace.tb_next
-    return explain(error, "".join(traceback.format_exception(type(error), error, trace)))
+    frames = traceback.extract_tb(error.__traceback__)
+    while frames and frames[0].filename != _FILE:
+        del frames[0]
+    if isinstance(error, TookTooLong):
+        del frames[-1:]  # the signal's handler
+    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
+    if frames:
+        lines.insert(0, "Traceback (most recent call last):\n")
+    return explain(error, "".join(lines))
 
 
 def explain(error: BaseException | None, trace: str) -> str:
@@ -260,10 +266,14 @@ def explain(error: BaseException | None, trace: str) -> str:
 
 def printable(text: str) -> str:
     """Without what could command a terminal or can't be sent: names come from anywhere."""
-    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
+    return _CONTROLS.sub(_escaped, text).encode("utf-8", "backslashreplace").decode()
 
 
-_CONTROLS = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(c) not in "\n\t"}
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\x{ord(match[0]):02x}"
 
 
 def _leave() -> None:

@@ -45,7 +45,7 @@ from zope.interface import implementer
 
 from twistproxy.admin import Proxy
 from twistproxy.admin.keys import AuthorizedKeys, host_key
-from twistproxy.admin.session import Session
+from twistproxy.admin.session import Session, quiet
 from twistproxy.config import model
 from twistproxy.net.listen import listen
 
@@ -101,6 +101,7 @@ class Manhole:
 class Factory(SSHFactory):
     """Builds the server side of connections and keeps account of them."""
 
+    _log = quiet
     noisy = False
 
     def __init__(
@@ -133,6 +134,7 @@ class Factory(SSHFactory):
 class Transport(SSHServerTransport):
     """One connection: a stranger for `LOGIN` seconds at most."""
 
+    _log = quiet
     factory: Any
     transport: Any
     avatar: Any
@@ -163,6 +165,10 @@ class Transport(SSHServerTransport):
             )
             self.transport.abortConnection()
 
+    def ssh_DISCONNECT(self, packet: bytes) -> None:
+        """The client has ended (to Conch that is an error, always)."""
+        self.transport.loseConnection()
+
     def logged_in(self) -> None:
         self._no_stranger()
         if len(self.factory.sessions) >= SESSIONS:
@@ -189,6 +195,7 @@ class Transport(SSHServerTransport):
 class _Login(SSHUserAuthServer):
     """Public keys only; the log says who was refused."""
 
+    _log = quiet
     transport: Any
     attemptsBeforeDisconnect = ATTEMPTS
 
@@ -254,6 +261,7 @@ class _Realm:
 class _Connection(SSHConnection):
     """Multiplexes sessions, and nothing but sessions."""
 
+    _log = quiet
     transport: Any
 
     def serviceStarted(self) -> None:

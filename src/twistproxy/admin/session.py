@@ -1,7 +1,8 @@
 """One SSH session channel: a shell with or without a terminal, or one command (RFC 4254 §6).
 
 What is typed ahead, ^D too, waits for the answer before it; meanwhile SSH's window keeps the rest
-in the client (§5.2). An answer that the client doesn't read holds up the next line likewise.
+in the client (§5.2). An answer that the client doesn't read holds up the next line likewise. After
+each line the traffic has its turn, for as long as the line took.
 """
 
 # Conch has next to no annotations.
@@ -20,7 +21,14 @@ from twisted.conch.ssh.common import getNS
 from twisted.conch.ssh.connection import EXTENDED_DATA_STDERR
 from twisted.conch.ssh.session import parseRequest_pty_req, parseRequest_window_change
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import (
+    FilteringLogObserver,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogPublisher,
+)
 from twisted.python.failure import Failure
 
 from twistproxy.admin import Proxy
@@ -32,12 +40,20 @@ from twistproxy.admin.moment import within
 #: Bytes of a line without a terminal. Less than SSH's window, or no line could get too long.
 LINE = 64 << 10
 
+#: For Conch, which tells of every step of every connection at level info.
+quiet = Logger(
+    observer=FilteringLogObserver(
+        globalLogPublisher, [LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)]
+    )
+)
+
 _CTRL_C = b"\x03"
 
 
 class Session(SSHChannel):
     """Takes one ``shell`` or ``exec`` request. Ends with the exit status of what it ran."""
 
+    _log = quiet
     name = b"session"
     conn: Any
 
@@ -59,11 +75,17 @@ class Session(SSHChannel):
         self._console: Console | None = None
         self._editor: Editor | None = None
         self._screen: ServerProtocol | None = None
+        self._resting: IDelayedCall | None = None
 
     @property
     def waiting(self) -> bool:
-        """Whether input has to wait: for the start, an answer, or the client to read one."""
-        return self._console is None or self._console.busy or bool(self.buf)
+        """Whether input has to wait: for the start, an answer, the client to read it, or a rest."""
+        return (
+            self._console is None
+            or self._console.busy
+            or self._resting is not None
+            or bool(self.buf)
+        )
 
     # What the client asks for
 
@@ -114,6 +136,8 @@ class Session(SSHChannel):
             self._ran(answer)
 
     def _ran(self, answer: str | Failure) -> None:
+        if self._over:
+            return
         if isinstance(answer, Failure):
             text = explain(answer.value, answer.getTraceback())
             self.writeExtended(EXTENDED_DATA_STDERR, _bytes(text))
@@ -136,13 +160,14 @@ class Session(SSHChannel):
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._editor is not None and self._console is not None and self._console.busy:
-            _, interrupt, after = data.rpartition(_CTRL_C)
-            if interrupt:  # it takes along what was typed before it
-                self._input.clear()
+        if self._editor is not None and self.waiting and _CTRL_C in data:
+            # It is not for the next line, and takes along what was typed before it.
+            self._input.clear()
+            data = data[data.rindex(_CTRL_C) :]
+            if self._console is not None and self._console.busy:
+                data = data[1:]
                 self._editor.show("^C\n")
                 self._console.interrupt()
-                data = after
         if not self._over:
             self._input += data
             self._pump()
@@ -170,22 +195,37 @@ class Session(SSHChannel):
             self._screen.dataReceived(key)
             return bool(key)
         assert self._console is not None
-        line, end, _ = self._input.partition(b"\n")
-        if not end and len(line) > LINE:
+        length = self._input.find(b"\n")
+        if length < 0 and len(self._input) > LINE:
             self.writeExtended(EXTENDED_DATA_STDERR, b"the line is too long\n")
             self._finish(1)
             return False
-        if not end and not (self._eof and (line or self._console.unfinished)):
-            return False
-        del self._input[: len(line) + len(end)]
-        self._enter(line.decode("utf-8", "replace").removesuffix("\r"))
+        if length < 0:
+            if not (self._eof and (self._input or self._console.unfinished)):
+                return False
+            length = len(self._input)
+        line = self._input[:length].decode("utf-8", "replace")
+        del self._input[: length + 1]
+        self._enter(line.removesuffix("\r"))
         return True
 
     def _enter(self, line: str) -> None:
         assert self._console is not None
+        began = self._clock.seconds()
         self._console.line(line)
         if self._console.ended:
             self._finish(0)
+        else:
+            self._rest(began)
+
+    def _rest(self, began: float) -> None:
+        if self._resting is None:
+            now = self._clock.seconds()
+            self._resting = self._clock.callLater(max(now - began, 0), self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._pump()
 
     def _show(self, text: str) -> None:
         if self._editor is not None:
@@ -205,7 +245,7 @@ class Session(SSHChannel):
 
     def entered(self, line: str) -> None:
         self._enter(line)
-        if not self.waiting or self.buf:
+        if self._console is not None and not self._console.busy:
             self._read()
 
     def interrupted(self) -> None:
@@ -218,7 +258,13 @@ class Session(SSHChannel):
         self._finish(0)
 
     def complete(self, line: str) -> tuple[str, list[str]]:
-        return self._console.complete(line) if self._console is not None else ("", [])
+        if self._console is None:
+            return "", []
+        began = self._clock.seconds()
+        try:
+            return self._console.complete(line)
+        finally:
+            self._rest(began)
 
     # The channel's end
 
@@ -242,6 +288,9 @@ class Session(SSHChannel):
     def _stop(self) -> None:
         self._over = True
         self._input.clear()
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
         if self._console is not None:
             self._console.close()
 
