@@ -10,11 +10,16 @@ from typing import TypeVar
 import pytest
 from certificates import Authority
 from origins import Echo, Nginx, Recording, Scripted, Squid, Talk
-from program import Program
+from program import Program, many_files
 
 Start = Callable[..., Program]
 Closing = TypeVar("Closing", Nginx, Squid, Scripted, Echo)
 Keep = Callable[[Closing], Closing]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _many_files() -> None:
+    many_files()
 
 
 @pytest.fixture(scope="module", params=["uvloop", "epoll"])

@@ -59,10 +59,17 @@ class Program:
     text: its configuration, in which ``$forward``, ``$reverse``, ``$tls``, ``$manhole`` and
     ``$admin`` are free ports, and other names are given as keywords.
     reactor: "uvloop", what it chooses by itself, or one that twistd is told to use.
+    command: another way to start it, to which --config is added.
     """
 
     def __init__(
-        self, folder: Path, reactor: str, text: str, cwd: Path | None = None, **names: object
+        self,
+        folder: Path,
+        reactor: str,
+        text: str,
+        cwd: Path | None = None,
+        command: list[str] | None = None,
+        **names: object,
     ) -> None:
         self.folder = folder
         self.reactor = reactor
@@ -71,7 +78,7 @@ class Program:
         self.log_file = folder / "log"
         self.configure(text)
         chosen = [] if reactor == "uvloop" else [f"--reactor={reactor}"]
-        command = [TWISTD, *chosen, "--nodaemon", "--pidfile=", "twistproxy"]
+        command = command or [TWISTD, *chosen, "--nodaemon", "--pidfile=", "twistproxy"]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--config", str(self.config)],
