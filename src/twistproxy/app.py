@@ -34,7 +34,7 @@ from twistproxy.net.addresses import Judge, own
 from twistproxy.net.dial import Dialler, Reason
 from twistproxy.net.listen import ListenFailed, addresses, listen
 from twistproxy.net.sweep import Sweep
-from twistproxy.policy.plan import compile_policy
+from twistproxy.policy.plan import PolicyError, compile_policy
 from twistproxy.services.forward import Forward
 from twistproxy.services.reverse import Reverse
 from twistproxy.upstream import Means, balance
@@ -337,6 +337,10 @@ class Proxy:
                 pools=Pools(config.pools, self._means, before.pools if before else None),
                 parents=Parents(parents, self._means, before.parents if before else None),
             )
+        except PolicyError as error:
+            if self._file is None:
+                raise CannotRun((str(error),)) from None
+            raise CannotRun((str(load.placed(self._file, error.faults)),)) from None
         except (tls.BadFile, ValueError) as error:
             raise CannotRun((str(error),)) from None
 
@@ -351,7 +355,7 @@ class Proxy:
     def _open_log(self, config: Config) -> AccessLog:
         access = config.log.access
         try:
-            target = LogFile("-") if access.file == "-" else LogFile(Path(access.file))
+            target = LogFile(access.file)
         except OSError as error:
             raise CannotRun((f"log.access.file: {access.file}: {error.strerror}",)) from None
         return AccessLog(target, FORMATS[access.format], self._reactor)

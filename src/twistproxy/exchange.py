@@ -108,7 +108,7 @@ class Service(Protocol):
     def sides(self, exchange: Exchange) -> tuple[str, ...]:
         """Whose rules decide, in this order."""
 
-    def key(self, exchange: Exchange) -> Key:
+    def key(self, exchange: Exchange) -> Key | Problem:
         """What the answer is kept under: who answers, and for which URI."""
 
     def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
@@ -133,9 +133,11 @@ class Exchange:
 
     __slots__ = (
         "_again",
+        "_asked",
         "_attempts",
         "_body_ended",
         "_dialling",
+        "_key",
         "_leg",
         "_order",
         "_relay",
@@ -144,7 +146,6 @@ class Exchange:
         "_server_paused",
         "_stale",
         "_trailers",
-        "_tried",
         "_writer",
         "bytes_in",
         "bytes_out",
@@ -201,8 +202,9 @@ class Exchange:
         self.bytes_out = 0
         self.ended = False
         self._order: Iterator[Server] = iter(())
-        self._tried = 0
+        self._asked = 0
         self._attempts = 1
+        self._key: Key | None = None
         self._again = False
         self._dialling: Deferred[Any] | None = None
         self._leg: ServerLeg | None = None
@@ -230,6 +232,13 @@ class Exchange:
         self.target = target
         self.framing = framing
         self._body_ended = framing == 0
+        expect = request.fields.get(b"expect")
+        if expect is not None:
+            if request.version == (1, 0):
+                request.fields.remove(b"expect")  # RFC 9110 §10.1.1
+            elif expect.lower() != b"100-continue":
+                self.fail(errors.EXPECTATION_FAILED)
+                return
         self.switch = wants_upgrade(request)
         self.admit()
 
@@ -265,9 +274,15 @@ class Exchange:
         if request.method == b"CONNECT" or self.switch:
             self.fetch()
             return
-        found = self.road.cache.lookup(self.service.key(self), request, self.road.wall())
+        key = self.service.key(self)
+        if isinstance(key, Problem):
+            self.fail(key)
+            return
+        self._key = key
+        now = self.road.wall()
+        found = self.road.cache.lookup(key, request, now)
         if isinstance(found, Hit):
-            self._reply_stored(found, CacheStatus(hit=True, ttl=found.ttl(self.road.wall())))
+            self._reply_stored(found, CacheStatus(hit=True, ttl=found.ttl(now)))
             return
         if isinstance(found, Stale):
             self._stale = found
@@ -308,7 +323,6 @@ class Exchange:
 
     def _ask(self, server: Server, fresh: bool = False) -> None:
         self.server = server
-        self._tried += 1
         assert self.request is not None
         if self.request.method == b"CONNECT" and not server.absolute:
             self._relay = Relay(
@@ -351,6 +365,7 @@ class Exchange:
         assert server is not None
         self._dialling = None
         self._leg = leg
+        self._asked += 1
         fields = request.fields
         if self._stale is not None:
             fields = conditional.ask(fields, self._stale.conditions)
@@ -413,6 +428,10 @@ class Exchange:
         assert self.server is not None
         self.server.succeeded()
         self.waited = self.road.clock.seconds() - self.waited
+        if response.status == 407 and self.server.absolute:
+            # The challenge is for us, who have no answer; the client can't give one.
+            self.fail(errors.PARENT_REFUSED.about(server=self.server.url))
+            return
         if self._stale is not None and response.status == 304:
             self._confirmed(self._stale, response)
             return
@@ -444,7 +463,7 @@ class Exchange:
                 return
         else:
             self.server.failed()
-        if may_repeat and self._tried < self._attempts:
+        if may_repeat and self._asked < self._attempts:
             self._pause_for_another()
             self._try_next(problem)
         else:
@@ -459,9 +478,10 @@ class Exchange:
 
     def store(self, response: Response, length: int | None) -> None:
         """May we keep it?"""
-        request, cache = self.request, self.road.cache
+        request, cache, key = self.request, self.road.cache, self._key
         assert request is not None
-        key = self.service.key(self)
+        if key is None:  # an upgrade that was not taken
+            return
         if request.method not in SAFE:
             urls = invalidated(request.method, key.url, response)
             cache.invalidate([Key(key.who, url) for url in urls], self.road.wall())
@@ -492,6 +512,8 @@ class Exchange:
     def reply(self, response: Response, length: int | None, data: bytes) -> None:
         """Pass on what the server says, as it comes."""
         fields = hops.response_fields(response.fields, False)
+        if response.status == 204:
+            fields.remove(b"content-length")  # RFC 9110 §8.6
         if b"date" not in fields:
             fields.add(b"Date", format_date(self.road.wall()))  # RFC 9110 §6.6.1
         self._start(Response(response.status, fields, response.reason), length, data)
@@ -612,9 +634,9 @@ class Exchange:
         self._start(Response(problem.status, fields, b""), len(body), body)
         self._finish(None)
 
-    def answer(self, response: Response) -> None:
-        """Answer without a body and without asking anybody."""
-        self._start(response, 0, b"")
+    def answer(self, response: Response, body: bytes = b"") -> None:
+        """Answer without asking anybody."""
+        self._start(response, len(body), body)
         self._finish(None)
 
     # -- tunnels ----------------------------------------------------------------------

@@ -92,6 +92,11 @@ def _build(
     return faults or structured
 
 
+def placed(file: Path, faults: Iterable[Fault]) -> ConfigErrors:
+    """What other rooms found wrong with a file's values, each with its line."""
+    return ConfigErrors(_placed(faults, file.read_bytes(), str(file)))
+
+
 def _placed(faults: Iterable[Fault], source: bytes, file: str) -> list[ConfigError]:
     """In the order of the lines; without those that follow from another: a second error of one
     key, an error in what should not be there at all.

@@ -125,6 +125,9 @@ BAD_RESPONSE = Problem("http_protocol_error", 502, "The answer can't be understo
 SERVER_PAGE = Problem("proxy_internal_response", 502, "The server could not answer the request.")
 
 # Our own.
+PARENT_REFUSED = Problem(
+    "proxy_configuration_error", 500, "The parent {server} wants credentials that it is not given."
+)
 INTERNAL_ERROR = Problem("proxy_internal_error", 500, "The proxy failed; its log says how.")
 NOT_CACHED = Problem(
     "http_response_timeout", 504, "only-if-cached was asked for, and it is not in the cache."

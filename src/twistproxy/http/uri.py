@@ -126,6 +126,12 @@ def origin(target: bytes, host: bytes, scheme: str) -> Target | Problem:
     return _target(scheme, host, target)
 
 
+def nameless(target: bytes, scheme: str) -> Target | Problem:
+    """The origin form without a Host field, which HTTP/1.0 allows: the host is ""."""
+    found = origin(target, b"localhost", scheme)
+    return evolve(found, host="") if isinstance(found, Target) else found
+
+
 def asterisk(host: bytes, scheme: str) -> Target | Problem:
     """The asterisk form, ``*``, with the Host field's value (RFC 9112 §3.2.4): OPTIONS only."""
     return _target(scheme, host, b"/", whole=True)

@@ -23,6 +23,11 @@ from twistproxy.wire import ClientStream
 
 ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT"
 
+#: Methods that Max-Forwards counts for (RFC 9110 §7.6.2).
+_LIMITED: Final = (b"OPTIONS", b"TRACE")
+#: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
+_SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
+
 
 class Forward:
     """A `Door` and a `Service`.
@@ -65,13 +70,15 @@ class Forward:
             exchange.rule = "clients"
             exchange.fail(errors.REQUEST_DENIED.about(what="Your address"))
             return exchange
-        target = self._target(request)
+        target = self._target(exchange, request)
         if isinstance(target, Problem):
             exchange.fail(target)
             return exchange
         exchange.target = target
-        if request.target == b"*" or self._is_last(request):
+        if request.target == b"*":
             exchange.answer(Response(200, Fields([(b"Allow", ALLOWED)])))
+        elif request.method in _LIMITED and hops.max_forwards(request.fields) == 0:
+            exchange.answer(*_last(request))
         elif self._is_ours(request, target):
             assert self.reverse is not None
             exchange.service = self.reverse
@@ -80,13 +87,14 @@ class Forward:
             exchange.begin(request, target, framing)
         return exchange
 
-    def _target(self, request: Request) -> Target | Problem:
+    def _target(self, exchange: Exchange, request: Request) -> Target | Problem:
         target: Target | Problem
         if request.method == b"CONNECT":
             target = uri.tunnel(request.target)
             if isinstance(target, Target):
                 ports = self.config.connect_ports
                 if ports != "any" and target.port not in ports:
+                    exchange.rule = "connect_ports"
                     return errors.REQUEST_DENIED.about(what=f"CONNECT to port {target.port}")
         elif request.target == b"*":
             if request.method != b"OPTIONS":
@@ -97,10 +105,6 @@ class Forward:
         else:
             target = uri.absolute(request.target)
         return target
-
-    def _is_last(self, request: Request) -> bool:
-        """Whether the request may not be passed on (RFC 9110 §7.6.2)."""
-        return request.method in (b"OPTIONS", b"TRACE") and hops.max_forwards(request.fields) == 0
 
     def _is_ours(self, request: Request, target: Target) -> bool:
         """Whether a route of the reverse proxy names the host: no detour over the network."""
@@ -151,7 +155,7 @@ class Forward:
         if fields.get(b"host") != target.authority.encode():
             fields.set(b"Host", target.authority.encode())
         hops_left = hops.max_forwards(fields)
-        if hops_left is not None and request.method in (b"OPTIONS", b"TRACE"):
+        if hops_left is not None and request.method in _LIMITED:
             fields.set(b"Max-Forwards", b"%d" % (hops_left - 1))
         if anonymity != "elite":
             hops.via(fields, request.version, self.road.pseudonym)
@@ -162,7 +166,9 @@ class Forward:
         if server.absolute:
             if server.authorization is not None:
                 fields.set(b"Proxy-Authorization", server.authorization)
-            form = request.target if request.method == b"CONNECT" else target.received_url.encode()
+            form = target.received_url.encode("latin-1")
+            if target.whole and request.method == b"OPTIONS":
+                form = form.removesuffix(b"/")  # RFC 9112 §3.2.4
             return Request(request.method, form, fields)
         if target.whole and request.method == b"OPTIONS":
             return Request(request.method, b"*", fields)  # RFC 9112 §3.2.4
@@ -182,3 +188,12 @@ class Forward:
 
     def cloaks(self, exchange: Exchange) -> bool:
         return False
+
+
+def _last(request: Request) -> tuple[Response, bytes]:
+    """The answer where Max-Forwards lets the request go no further (RFC 9110 §7.6.2)."""
+    if request.method == b"OPTIONS":
+        return Response(200, Fields([(b"Allow", ALLOWED)])), b""
+    line = b"%b %b HTTP/%d.%d\r\n" % (request.method, request.target, *request.version)
+    body = line + request.fields.without(_SECRETS).encode() + b"\r\n"
+    return Response(200, Fields([(b"Content-Type", b"message/http")])), body

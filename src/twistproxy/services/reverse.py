@@ -63,10 +63,6 @@ class Reverse:
                 peer.address, request.fields, config.trusted_proxies
             )
             exchange.client = exchange.told.client
-        if exchange.route is None:
-            exchange.request = request
-            exchange.fail(errors.NOT_FOUND.about(url=target.url))
-            return
         exchange.begin(request, target, framing)
 
     def _target(self, request: Request, stream: ClientStream) -> Target | Problem:
@@ -76,10 +72,9 @@ class Reverse:
         if request.method == b"CONNECT":
             return errors.METHOD_NOT_ALLOWED.about(method="CONNECT")
         if request.target.startswith(b"/") or request.target == b"*":
-            if not host:  # HTTP/1.0: a route for any host
-                host = b"localhost" if host is None else b""
             path = b"/" if request.target == b"*" else request.target
-            target = uri.origin(path, host, scheme)
+            # HTTP/1.0 needs no Host: then only a route for any host takes it.
+            target = uri.nameless(path, scheme) if host is None else uri.origin(path, host, scheme)
         else:
             target = uri.absolute(request.target)  # RFC 9112 §3.2.2: a server must take it
         if isinstance(target, Problem):
@@ -107,20 +102,24 @@ class Reverse:
     def sides(self, exchange: Exchange) -> tuple[str, ...]:
         return ("forward", "reverse") if exchange.side == "forward" else ("reverse",)
 
-    def key(self, exchange: Exchange) -> Key:
+    def key(self, exchange: Exchange) -> Key | Problem:
         assert exchange.target is not None
+        if exchange.route is None:
+            return errors.NOT_FOUND.about(url=exchange.target.url)
         return Key(f"pool:{exchange.route.pool}", exchange.target.url)
 
     def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
+        if exchange.route is None:
+            return errors.NOT_FOUND.about(url=exchange.target and exchange.target.url)
         return exchange.generation.pools[exchange.route.pool].order(exchange.client.encode())
 
     def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
         request, target, told = exchange.request, exchange.target, exchange.told
         assert request is not None
         assert target is not None
-        host = request.fields.get(b"host") or target.authority.encode()
-        if exchange.side == "forward":
-            host = target.authority.encode()
+        host = request.fields.get(b"host")
+        if exchange.side == "forward" or not host:
+            host = (target.authority if target.host else server.place.authority).encode()
         fields.set(b"Host", host)
         # A forward client stays unknown unless `anonymity` names it.
         peer = exchange.stream.peer.address

@@ -32,9 +32,12 @@ class Place:
     port: int
 
     @property
+    def authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}" if self.scheme else f"{host}:{self.port}"
+        return f"{self.scheme}://{self.authority}" if self.scheme else self.authority
 
 
 def place_of(url: str) -> Place:
