@@ -22,15 +22,15 @@ $(VENV)/bin/python:
 	  { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-# pip's default editable install shows twistproxy but hides twisted/plugins: the path file
-# shows it to twistd. New files of the package are seen without another install.
+# pip's default editable install hides twisted/plugins, and our own plugins from twisted.plugin:
+# a path file shows both. New files are seen without another install.
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) install $(PIP_INSTALL) --editable '.[test]' || { \
 	  command -v cc >/dev/null || \
 	    echo "If a package had to be compiled: apt-get install build-essential python3-dev" >&2; \
 	  exit 1; }
-	@echo '$(CURDIR)' > $(SITE)/twistproxy-plugin.pth
+	@printf '%s\n' '$(CURDIR)/src' '$(CURDIR)' > $(SITE)/twistproxy-checkout.pth
 	@touch $@
 
 run: venv
