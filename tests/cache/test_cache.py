@@ -481,6 +481,18 @@ def test_what_left_while_it_was_confirmed_does_not_come_back() -> None:
     assert miss(box, at=late + 2)
 
 
+def test_what_was_replaced_while_it_was_confirmed_stays_replaced() -> None:
+    box = cache()
+    keep(box, ok(FRESH, ETAG), b"old")
+    late = NOW + 100
+    found = stale(box, at=late)
+    keep(box, ok(FRESH, (b"ETag", b'"2"')), b"new", at=late)
+    answer = box.refresh(found, not_modified(), late, late + 2)
+    assert answer is not None
+    assert answer.body == b"old"
+    assert hit(box, at=late + 2).body == b"new"
+
+
 def test_a_confirmed_object_keeps_its_fame() -> None:
     box = cache()
     keep(box, ok(FRESH, ETAG))

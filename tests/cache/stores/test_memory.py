@@ -71,14 +71,39 @@ def test_what_comes_back_soon_after_it_left_goes_to_main() -> None:
     assert store.get(Key("open", gone))
 
 
+def test_two_hits_in_small_lead_to_main_and_one_does_not() -> None:
+    store = MemoryStore(20 * SIZE)
+    for name, times in (("one", 2), ("two", 3)):
+        for _ in range(times):
+            ask(store, name)
+    for i in range(100, 200):
+        ask(store, i)
+    assert not store.get(Key("open", "one"))
+    assert store.get(Key("open", "two"))
+
+
+def in_main(store: MemoryStore, name: str) -> Stored:
+    for _ in range(3):
+        ask(store, name)
+    for i in range(100, 200):
+        ask(store, f"{name}{i}")
+    (found,) = store.get(Key("open", name))
+    assert found in store._main
+    return found
+
+
+def test_fame_in_small_does_not_count_in_main() -> None:
+    assert in_main(MemoryStore(20 * SIZE), "a").uses == 0
+
+
 def test_old_fame_fades() -> None:
-    store = MemoryStore(10 * SIZE)
-    ask(store, "old")
-    store.get(Key("open", "old"))[0].uses = 10**6
-    for round_ in range(20):
-        for i in range(9):
-            for _ in range(4):
-                ask(store, f"{round_:02}{i}")
+    store = MemoryStore(20 * SIZE)
+    in_main(store, "old").uses = 10**6
+    for i in range(99):  # each goes to main, where as many rounds as fame has are soon over
+        for _ in range(3):
+            ask(store, f"new{i:02}")
+        for j in range(30):
+            ask(store, f"once{i:02}{j:02}")
     assert not store.get(Key("open", "old"))
 
 
