@@ -387,10 +387,14 @@ def test_5_2_1_4_a_client_may_want_it_confirmed() -> None:
     assert stale(box, (CC, b"no-cache")).reason == "request"
 
 
-def test_without_validator_stale_has_no_conditions() -> None:
+def test_4_3_1_without_validator_there_is_nothing_to_ask_by() -> None:
     box = cache()
     keep(box, ok(FRESH))
-    assert stale(box, at=NOW + 100).conditions == []
+    assert miss(box, at=NOW + 100).reason == "stale"
+    assert miss(box, (CC, b"no-cache")).reason == "request"
+    assert box.snapshot()["stale"] == 2
+    assert keep(box, ok(FRESH), at=NOW + 100)
+    assert hit(box, at=NOW + 100)
 
 
 def not_modified(*lines: Line) -> Response:
@@ -737,7 +741,7 @@ def test_nothing_is_served_that_a_slow_model_forbids(history: list[Any]) -> None
         found = box.lookup(KEY, head, now)
         if isinstance(found, Hit):
             assert all_kept[int(found.body)].may_answer(request, now)
-        elif isinstance(found, Stale) and step == "lookup" and found.conditions:
+        elif isinstance(found, Stale) and step == "lookup":
             kept = all_kept[int(found.stored.body)]
             unchanged = (kept.asked, kept.authorized) == (asked, authorized)
             if unchanged and box.refresh(found, not_modified(), now, now):

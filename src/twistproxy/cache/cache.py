@@ -64,10 +64,10 @@ class Hit:
 
 @define(eq=False)
 class Stale:
-    """A stored response that its origin has to confirm.
+    """A stored response that its origin has to confirm, and can.
 
     reason: for Cache-Status' fwd, "stale", or "request" where the client wants it confirmed.
-    conditions: what asks for that; empty if it has no validator. See `conditional.ask`.
+    conditions: fields that ask for that, never none; `conditional.ask` puts them into a request.
     """
 
     request: Request
@@ -80,7 +80,8 @@ class Stale:
 class Miss:
     """Nothing stored can be used.
 
-    reason: for Cache-Status' fwd: "uri-miss", "vary-miss", "method", "request", "bypass".
+    reason: for Cache-Status' fwd: "uri-miss", "vary-miss", "method" or "bypass", and as for
+    `Stale` where what is stored has no validator. A 304 answers the client's own conditions.
     detail: more about it, a token. only_if_cached: the client wants 504 rather than the origin.
     """
 
@@ -194,7 +195,8 @@ class Cache:
             self._misses += 1
             return Miss(reason, only_if_cached=True)
         self._stale += 1
-        return Stale(request, stored, reason, conditional.conditions(stored.fields))
+        conditions = conditional.conditions(stored.fields)
+        return Stale(request, stored, reason, conditions) if conditions else Miss(reason)
 
     def _bypass(self, request: Request) -> Miss | None:
         """Requests that are not for a cache, or not for this one."""

@@ -40,11 +40,8 @@ def conditions(stored: Fields) -> list[tuple[bytes, bytes]]:
 def ask(request: Fields, conditions: list[tuple[bytes, bytes]]) -> Fields:
     """The fields of a request with our conditions in the place of the client's own.
 
-    The client's are judged by `is_unmodified` when the answer has come. Without conditions of
-    ours the client's go on, and a 304 is for the client.
+    The client's are judged by `is_unmodified` when the answer has come.
     """
-    if not conditions:
-        return request
     fields = request.without(_JUDGED)
     for name, value in conditions:
         fields.add(name, value)
