@@ -234,11 +234,6 @@ def test_edits_of_the_keys_count(house: House) -> None:
     assert house.client(STRANGER).logged_in
 
 
-def test_another_file_of_keys(house: House, tmp_path: Path) -> None:
-    house.manhole.use_authorized_keys(tmp_path / "none")
-    assert not house.client().logged_in
-
-
 def test_the_host_key_is_the_one_in_the_state_folder(house: House) -> None:
     client = house.client()
     assert client.host_keys == [host_key(house.state / "ssh_host_key").public().blob()]

@@ -62,7 +62,7 @@ def _stats(proxy: Proxy, arguments: Sequence[str]) -> str:
     for section, value in snapshot.items():
         if section == "cache":  # the figures asked for most go by their bare names
             flat.update(_flatten(value, ""))
-        elif section != "pools":  # keyed by names of the configuration: a table of its own
+        elif section not in ("pools", "parents"):  # keyed by names of the configuration
             flat.update(_flatten({section: value}, ""))
     return figures(flat)
 

@@ -61,7 +61,7 @@ ATTEMPTS = 10
 
 
 class Manhole:
-    """The service: `start` it once; `authorized_keys` may be set while it runs."""
+    """The SSH console of a proxy, from `start` to `stop`."""
 
     def __init__(
         self, reactor: IReactorTime, proxy: Proxy, settings: model.Manhole, state_dir: Path
@@ -78,10 +78,6 @@ class Manhole:
     def sessions(self) -> int:
         """How many are logged in."""
         return len(self._factory.sessions) if self._factory else 0
-
-    def use_authorized_keys(self, path: Path) -> None:
-        """Who may log in from now on: another file (after a reload)."""
-        self._keys.path = path
 
     async def start(self) -> IListeningPort:
         """Listen. Raises `WindowError` (the host key) or `net.listen.ListenFailed`."""
