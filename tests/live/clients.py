@@ -198,7 +198,9 @@ class Client:
     def ask(self, request: bytes, feed: Feed = whole) -> Reply:
         """Send a request and read its reply."""
         self.send(request, feed)
-        return self.reply(request.split(b" ", 1)[0].decode("latin-1") or "GET")
+        method = request.partition(b" ")[0]
+        # Others have responses like those of GET, and some no method that h11 would take.
+        return self.reply(method.decode() if method in (b"HEAD", b"CONNECT") else "GET")
 
 
 def get(port: int, target: str, host: str = "localhost", **fields: str) -> Reply:

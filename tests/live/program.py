@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -109,7 +110,7 @@ class Program:
     def ready(self) -> Program:
         """Wait until every listener answers."""
         for name in LISTENERS:
-            if f"${name}" in self.text:
+            if re.search(rf"\${name}\b", self.text):
                 until(lambda name=name: self._answers(name), why=f"no {name} listener:\n{self.log}")
         return self
 
@@ -122,19 +123,22 @@ class Program:
         self.configure(text)
         self.process.send_signal(signal.SIGHUP)
 
-    def access(self, count: int = 1, **wanted: object) -> list[dict[str, Any]]:
-        """The access log's lines with these values, once there are `count`: it is batched."""
+    def access(
+        self, count: int = 1, containing: str = "", **wanted: object
+    ) -> list[dict[str, Any]]:
+        """The access log's lines with that text and these values, once there are `count`."""
 
         def found() -> list[dict[str, Any]]:
             file = self.folder / "access.log"
             if not file.exists():
                 return []
             # The last line may be half written.
-            lines = [json.loads(line) for line in file.read_text().split("\n")[:-1]]
+            texts = file.read_text().split("\n")[:-1]
+            lines = [json.loads(text) for text in texts if containing in text]
             rows = [row for row in lines if all(row.get(k) == v for k, v in wanted.items())]
             return rows if len(rows) >= count else []
 
-        return until(found, timeout=5, why=f"no {count} lines with {wanted} in the access log")
+        return until(found, timeout=5, why=f"no {count} lines with {containing} {wanted}")
 
     def memory(self, figure: str = "VmRSS") -> int:
         """Bytes of memory that it holds; "VmHWM": at most, since `forget_peak`."""

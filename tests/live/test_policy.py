@@ -276,8 +276,8 @@ def test_the_log_names_the_rule_of_each_verdict(
 ) -> None:
     forward(proxy, "blocked.example", f"/{unique}")
     reverse(proxy, "blocked.example", f"/{unique}")
-    rows = proxy.access(2, rule="blocked-host", status=403)
-    assert {row["side"] for row in rows if unique in row["url"]} == {"forward", "reverse"}
+    rows = proxy.access(2, containing=unique, rule="blocked-host", status=403)
+    assert {row["side"] for row in rows} == {"forward", "reverse"}
 
 
 def test_the_forward_side_names_the_rule_and_the_reverse_side_does_not(proxy: Program) -> None:

@@ -123,14 +123,15 @@ def test_an_upgrade_that_is_not_taken_is_a_request(proxy: Program, recording: Re
 
 
 def test_an_upgrade_with_a_body_is_not_taken_and_the_body_is_framed(
-    proxy: Program, recording: Recording
+    proxy: Program, recording: Recording, unique: str
 ) -> None:
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: recording.example\r\n\r\n"
-    head = b"POST /with-body HTTP/1.1\r\nHost: recording.example\r\nContent-Length: %d\r\n"
+    head = f"POST /{unique} HTTP/1.1\r\nHost: recording.example\r\n"
+    head += f"Content-Length: {len(smuggled)}\r\n"
     with Client(proxy.reverse) as client:
-        reply = client.ask(head % len(smuggled) + UPGRADE + smuggled)
-        assert reply.body == b"POST /with-body"
-    (received,) = recording.asked("/with-body")
+        reply = client.ask(head.encode() + UPGRADE + smuggled)
+        assert reply.body == f"POST /{unique}".encode()
+    (received,) = recording.asked(f"/{unique}")
     assert received.body == smuggled
     assert received.get("upgrade") == ""
     assert recording.asked("/smuggled") == []
