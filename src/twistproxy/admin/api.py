@@ -89,7 +89,7 @@ class Api:
 
 def site(reactor: IReactorTime, window: Window) -> WrappingFactory:
     """A factory for connections to `window`, so many at a time."""
-    return _Bounded(_Site(window, requestFactory=_Request, timeout=IDLE, reactor=reactor))
+    return Bounded(AdminSite(window, requestFactory=_Request, timeout=IDLE, reactor=reactor))
 
 
 def _make_way(path: Path) -> None:
@@ -298,14 +298,14 @@ class _Request(Request):
     def handleContentChunk(self, data: bytes) -> None: ...
 
 
-class _Site(Site):
+class AdminSite(Site):
     noisy = False
 
     def log(self, request: Any) -> None:
         """Probes come every second; nobody wants them in the log."""
 
 
-class _Bounded(WrappingFactory):
+class Bounded(WrappingFactory):
     """Takes `CONNECTIONS` at a time."""
 
     noisy = False

@@ -71,7 +71,7 @@ class Manhole:
         self._host_key = settings.host_key or state_dir / "ssh_host_key"
         self._keys = AuthorizedKeys(settings.authorized_keys)
         self._proxy = proxy
-        self._factory: Factory | None = None
+        self._factory: ManholeFactory | None = None
         self._port: IListeningPort | None = None
 
     @property
@@ -81,7 +81,9 @@ class Manhole:
 
     async def start(self) -> IListeningPort:
         """Listen. Raises `WindowError` (the host key) or `net.listen.ListenFailed`."""
-        self._factory = Factory(self._reactor, self._proxy, host_key(self._host_key), self._keys)
+        self._factory = ManholeFactory(
+            self._reactor, self._proxy, host_key(self._host_key), self._keys
+        )
         self._port = await listen(self._reactor, self._settings.listen, self._factory)
         return self._port
 
@@ -94,7 +96,7 @@ class Manhole:
             self._port = None
 
 
-class Factory(SSHFactory):
+class ManholeFactory(SSHFactory):
     """Builds the server side of connections and keeps account of them."""
 
     _log = quiet

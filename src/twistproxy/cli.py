@@ -1,0 +1,177 @@
+"""The console script ``twistproxy``.
+
+Exit status: 0 done, 1 a failure that it explains, 2 wrong usage. Never a traceback.
+The verbs that ask the running proxy are those of ``admin.commands``.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+import bcrypt
+import click
+
+from twistproxy import __version__
+from twistproxy.admin import CommandFailed
+from twistproxy.admin.commands import COMMANDS, Command
+from twistproxy.config import load
+from twistproxy.config.model import Config
+from twistproxy.upstream import balance
+
+# What imports the reactor is imported where it is used: `run` must leave the choice to twistd.
+
+#: Bytes of a password; bcrypt looks at no more.
+PASSWORD = 72
+
+_config = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration; default: the first of ./twistproxy.toml, etc/twistproxy.toml "
+    "beside a checkout, /etc/twistproxy/twistproxy.toml.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """A forward and a reverse proxy in one process."""
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        cli()
+    except Exception as error:
+        _fail(f"twistproxy: {type(error).__name__}: {error}")
+
+
+@cli.command()
+@_config
+def run(file: Path | None) -> None:
+    """Run in the foreground, as `twistd -n twistproxy` does."""
+    from twisted.scripts import twistd
+
+    options = [] if file is None else ["--config", str(file)]
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "twistproxy", *options]
+    twistd.run()
+
+
+@cli.command()
+@click.argument("argument", type=click.Path(path_type=Path), metavar="[FILE]", required=False)
+@_config
+def check(argument: Path | None, file: Path | None) -> None:
+    """Say whether a configuration can be used, or every error in it."""
+    if argument is not None and file is not None:
+        raise click.UsageError("FILE or --config FILE, not both.")
+    _, name = _load(argument or file)
+    click.echo(f"{name}: ok")
+
+
+@cli.command()
+@_config
+def version(file: Path | None) -> None:
+    """Say which version this is, and of what it stands on."""
+    stands_on = ", ".join(f"{name} {_version(name)}" for name in ("Twisted", "uvloop", "httptools"))
+    click.echo(f"twistproxy {__version__} ({stands_on}, Python {platform.python_version()})")
+
+
+@cli.command("hash-password")
+@click.argument("name", required=False)
+@_config
+def hash_password(name: str | None, file: Path | None) -> None:
+    """Print a password's bcrypt hash, with NAME as a line of an htpasswd file.
+
+    The password is asked for, or read from standard input (its first line).
+    """
+    if name is not None and (not name.isprintable() or ":" in name or not name.strip()):
+        raise click.UsageError("NAME must be printable, without a colon.")
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    secret = password.encode("utf-8", "surrogateescape")
+    if not secret:
+        _fail("There is no password.")
+    if len(secret) > PASSWORD or b"\0" in secret:
+        _fail(f"bcrypt can't tell passwords apart after {PASSWORD} bytes or a null.")
+    # $2b$ and $2y$ are the same; more servers know the latter, htpasswd's.
+    value = bcrypt.hashpw(secret, bcrypt.gensalt()).decode().replace("$2b$", "$2y$", 1)
+    click.echo(value if name is None else f"{name}:{value}")
+
+
+def _asking(command: Command) -> click.Command:
+    """The verb that has the running proxy run `command`."""
+
+    @_config
+    def callback(file: Path | None, arguments: tuple[str, ...] = ()) -> None:
+        config, name = _load(file)
+        socket = config.state_dir / "admin.sock"
+        outcome = ask(socket, command.name, *arguments)
+        if isinstance(outcome, CommandFailed):
+            _fail(str(outcome))
+        if isinstance(outcome, Exception):
+            _fail(f"{socket}: {outcome}; does twistproxy run with {name}?")
+        click.echo(outcome, nl=False)
+
+    if command.arguments:
+        shown = " ".join(command.arguments)
+        callback = click.argument("arguments", nargs=-1, metavar=shown)(callback)
+    return click.command(
+        command.name, help=f"Ask the running proxy: {command.help}.", short_help=command.help
+    )(callback)
+
+
+for _command in COMMANDS.values():
+    if _command.name != "help":
+        cli.add_command(_asking(_command))
+
+
+def ask(socket: Path, *words: str) -> str | Exception:
+    """What the proxy behind `socket` answers, or why it didn't."""
+    from twisted.internet.defer import Deferred
+    from twisted.internet.task import react
+
+    from twistproxy.admin import client
+
+    outcome: str | Exception = client.NoAnswer("no answer")
+
+    async def ask(reactor: Any) -> None:
+        nonlocal outcome
+        try:
+            outcome = await client.ask(client.agent(reactor, socket), *words)
+        except Exception as error:
+            outcome = error
+
+    with suppress(SystemExit):
+        react(lambda reactor: Deferred.fromCoroutine(ask(reactor)))
+    return outcome
+
+
+def _load(file: Path | None) -> tuple[Config, str]:
+    """The configuration, and what to call it. Ends the process with its errors, one a line."""
+    path = load.find(file)
+    try:
+        if path is None:
+            return load.defaults(os.environ), "the defaults"
+        return load.load(path, os.environ, balancers=balance.names()), str(path)
+    except load.ConfigErrors as errors:
+        _fail(str(errors))
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _fail(text: str) -> NoReturn:
+    click.echo(text, err=True)
+    sys.exit(1)

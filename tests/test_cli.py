@@ -1,0 +1,178 @@
+"""The console script: what it prints and how it exits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import bcrypt
+import pytest
+from click.testing import CliRunner, Result
+
+from twistproxy import __version__, cli
+from twistproxy.admin import CommandFailed
+from twistproxy.admin.client import NoAnswer
+from twistproxy.admin.commands import COMMANDS
+
+
+def twistproxy(*words: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(cli.cli, words, input=stdin)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "twistproxy.toml"
+    path.write_text('state_dir = "state"\n[forward]\n')
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.toml"
+    path.write_text('[forward]\nanonymity = "no"\n[reverse]\nclok = 1\n')
+    return path
+
+
+class TestCheck:
+    def test_a_good_file(self, config: Path) -> None:
+        result = twistproxy("check", str(config))
+        assert (result.exit_code, result.output) == (0, f"{config}: ok\n")
+
+    def test_by_its_option(self, config: Path) -> None:
+        assert twistproxy("check", "--config", str(config)).output == f"{config}: ok\n"
+
+    def test_the_first_that_is_found(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(config.parent)
+        assert twistproxy("check").output == "twistproxy.toml: ok\n"
+
+    def test_none_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli.load, "SEARCH", ())
+        assert twistproxy("check").output == "the defaults: ok\n"
+
+    def test_errors_one_a_line_and_nothing_else(self, broken: Path) -> None:
+        result = twistproxy("check", str(broken))
+        assert (result.exit_code, result.stdout) == (1, "")
+        first, second = result.stderr.splitlines()
+        assert first.startswith(f"{broken}:2: forward.anonymity: ")
+        assert second.startswith(f"{broken}:4: reverse.clok: ")
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        result = twistproxy("check", str(tmp_path / "none"))
+        assert result.exit_code == 1
+        assert "No such file" in result.stderr
+
+    def test_two_files(self, config: Path) -> None:
+        assert twistproxy("check", str(config), "--config", str(config)).exit_code == 2
+
+
+class TestAsking:
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+        asked: list[tuple[object, ...]] = []
+
+        def ask(*args: object) -> str:
+            asked.append(args)
+            return "hits 3\n"
+
+        monkeypatch.setattr(cli, "ask", ask)
+        return asked
+
+    @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "help"])
+    def test_each_command_is_a_verb(
+        self, config: Path, asked: list[tuple[object, ...]], name: str
+    ) -> None:
+        result = twistproxy(name, "--config", str(config))
+        assert (result.exit_code, result.output) == (0, "hits 3\n")
+        assert asked == [(config.parent / "state/admin.sock", name)]
+
+    def test_a_command_that_fails(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "ask", lambda *_: CommandFailed("FILE:1: no\nFILE:2: no"))
+        result = twistproxy("reload", "--config", str(config))
+        assert (result.exit_code, result.stderr) == (1, "FILE:1: no\nFILE:2: no\n")
+
+    def test_nobody_answers(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "ask", lambda *_: NoAnswer("Connection refused"))
+        result = twistproxy("stats", "--config", str(config))
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"{config.parent}/state/admin.sock: Connection refused; "
+            f"does twistproxy run with {config}?\n"
+        )
+
+    def test_a_configuration_with_errors(
+        self, broken: Path, asked: list[tuple[object, ...]]
+    ) -> None:
+        result = twistproxy("reload", "--config", str(broken))
+        assert (result.exit_code, asked) == (1, [])
+        assert len(result.stderr.splitlines()) == 2
+
+    def test_a_word_too_many(self, config: Path) -> None:
+        assert twistproxy("stats", "now", "--config", str(config)).exit_code == 2
+
+
+class TestHashPassword:
+    def test_of_standard_input(self) -> None:
+        result = twistproxy("hash-password", stdin="secret\nanother\n")
+        assert result.exit_code == 0
+        assert result.output.startswith("$2y$12$")
+        assert bcrypt.checkpw(b"secret", result.output.strip().encode())
+
+    def test_with_a_name(self) -> None:
+        assert twistproxy("hash-password", "anna", stdin="secret").output.startswith("anna:$2y$")
+
+    @pytest.mark.parametrize("name", ["a:b", "", " ", "a\nb"])
+    def test_with_a_name_that_would_break_the_file(self, name: str) -> None:
+        assert twistproxy("hash-password", name, stdin="secret").exit_code == 2
+
+    @pytest.mark.parametrize("password", ["", "\n", "x" * 73, "é" * 37, "a\0b"])
+    def test_of_what_bcrypt_can_not_take(self, password: str) -> None:
+        result = twistproxy("hash-password", stdin=password)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_version() -> None:
+    assert twistproxy("version").output.startswith(f"twistproxy {__version__} (Twisted ")
+
+
+@pytest.mark.parametrize("words", [["nosuch"], ["check", "--nosuch"], ["check", "a", "b"]])
+def test_wrong_usage(words: list[str]) -> None:
+    assert twistproxy(*words).exit_code == 2
+
+
+def test_every_verb_takes_a_configuration() -> None:
+    for name, verb in cli.cli.commands.items():
+        assert "--config" in {option for each in verb.params for option in each.opts}, name
+
+
+@pytest.mark.parametrize("options", [[], ["--config", "x.toml"]])
+def test_run_is_twistd(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    from twisted.scripts import twistd
+
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(twistd, "run", lambda: None)
+    assert twistproxy("run", *options).exit_code == 0
+    assert sys.argv == ["twistd", "--nodaemon", "--pidfile=", "twistproxy", *options]
+
+
+def test_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(cli, "cli", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "twistproxy: OSError: no space left\n"
+
+
+def test_the_choice_of_the_reactor_is_left_to_twistd() -> None:
+    code = "import sys, twistproxy.cli; sys.exit('twisted.internet.reactor' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_asking_runs_a_reactor_of_its_own(tmp_path: Path) -> None:
+    code = f"from twistproxy import cli; print(cli.ask(cli.Path({str(tmp_path / 'x')!r}), 'stats'))"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (told.stdout, told.stderr) == ("No such file or directory\n", "")
