@@ -220,8 +220,9 @@ class Session(SSHChannel):
 
     def _rest(self, began: float) -> None:
         if self._resting is None:
-            now = self._clock.seconds()
-            self._resting = self._clock.callLater(max(now - began, 0), self._rested)
+            took = self._clock.seconds() - began
+            # Less would only wait for the reactor's tick.
+            self._resting = self._clock.callLater(took if took > 0.01 else 0, self._rested)
 
     def _rested(self) -> None:
         self._resting = None
