@@ -115,7 +115,7 @@ RESPONSE_TIMEOUT = Problem(
     "http_response_timeout", 504, "{server} did not answer in time.", retry=True
 )
 RESPONSE_CODING_BROKEN = Problem(
-    "http_response_transfer_coding", 502, "The answer's chunks are broken: {why}"
+    "http_response_transfer_coding", 502, "The answer's chunks are broken: {why}."
 )
 UPGRADE_FAILED = Problem(
     "http_upgrade_failed", 502, "{server} switched to a protocol nobody asked for."

@@ -42,9 +42,7 @@ class Fields:
             return
         lines = self._lines
         place = next(i for i, line in enumerate(lines) if line[0] == key)
-        lines[:] = [
-            line for i, line in enumerate(lines) if i < place or line[0] != key
-        ]
+        lines[:] = [line for i, line in enumerate(lines) if i < place or line[0] != key]
         lines.insert(place, (key, name, value))
         self._combined[key] = value
 

@@ -21,6 +21,8 @@ UNTIL_CLOSE: Final = -2
 # 18 digits: more than any disk holds, and still a machine word everywhere.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
+_VERSIONS_OF_HTTP: Final = (b"http", b"h2", b"h2c")
+
 #: What may not come after a body, since it was needed before it (RFC 9110 §6.5.1).
 NOT_IN_TRAILERS: Final = frozenset(
     b"""age authorization cache-control connection content-encoding content-length content-range
@@ -91,17 +93,18 @@ def keeps_alive(version: tuple[int, int], fields: Fields) -> bool:
 def wants_upgrade(request: Request) -> bool:
     """Whether an Upgrade is asked for that a proxy may pass on (RFC 9110 §7.8).
 
-    Not with a body, which the two sides could frame differently, and not to h2c: a tunnel of
-    HTTP requests past every rule (RFC 9113 §3.1 took that upgrade out).
+    Not with a body, which the two sides could frame differently, and not to another version of
+    HTTP: a tunnel of requests past every rule (RFC 9113 §3.1 took that upgrade out).
     """
     fields = request.fields
+    protocols = {token.partition(b"/")[0] for token in fields.tokens(b"upgrade")}
     return (
-        b"upgrade" in fields
+        bool(protocols)
         and request.version == (1, 1)
         and b"upgrade" in fields.tokens(b"connection")
         and b"content-length" not in fields
         and b"transfer-encoding" not in fields
-        and not any(token.startswith(b"h2c") for token in fields.tokens(b"upgrade"))
+        and protocols.isdisjoint(_VERSIONS_OF_HTTP)
     )
 
 

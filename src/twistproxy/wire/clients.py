@@ -43,23 +43,28 @@ class Clients:
         self.refused = 0
 
     def enter(self, leg: Leg) -> Problem | None:
-        """Count a leg in; a Problem if it is one too many, which then has to leave."""
+        """Count a leg in; a Problem, and not counted, if it is one too many.
+
+        So that who is turned away takes nobody's place.
+        """
         limits = self._terms.limits
-        self._legs.add(leg)
-        count = self._by_address[leg.address] = self._by_address.get(leg.address, 0) + 1
-        self.accepted += 1
-        if len(self._legs) > limits.connections:
+        count = self._by_address.get(leg.address, 0)
+        if len(self._legs) >= limits.connections:
             self.refused += 1
             return errors.CONNECTION_LIMIT_REACHED.about(what=f"{limits.connections} in all")
         # A unix socket's clients have no address to tell them apart by.
-        if count > limits.per_client and leg.address:
+        if count >= limits.per_client and leg.address:
             self.refused += 1
             return errors.CONNECTION_LIMIT_REACHED.about(
                 what=f"{limits.per_client} from one address"
             )
+        self._legs.add(leg)
+        self._by_address[leg.address] = count + 1
+        self.accepted += 1
         return None
 
     def leave(self, leg: Leg) -> None:
+        """Nothing if it never entered."""
         if leg not in self._legs:
             return
         self._legs.remove(leg)

@@ -2,7 +2,7 @@
 
 llhttp does not stop between pipelined messages, so the ends are found here. A reader's
 `feed` takes what was read and returns the body bytes in it and, once the message is over,
-what follows it (None before); or a Problem, after which nothing may be read any more.
+what follows it (None before); or why it can't be read, and then nothing may be read any more.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import re
 from typing import Final, Protocol
 
 from twistproxy.config.model import Limits
-from twistproxy.http import errors
-from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.framing import CHUNKED, NOT_IN_TRAILERS, UNTIL_CLOSE
 from twistproxy.wire.http1 import head
@@ -26,7 +24,7 @@ class BodyReader(Protocol):
     @property
     def trailers(self) -> Fields | None: ...
 
-    def feed(self, data: bytes) -> Fed | Problem: ...
+    def feed(self, data: bytes) -> Fed | str: ...
 
     def closed(self) -> bool:
         """Whether the message is complete when the connection ends here."""
@@ -51,11 +49,10 @@ class Length:
         self.left = length
 
     def feed(self, data: bytes) -> Fed:
-        left = self.left = self.left - len(data)
-        if left > 0:
+        left = self.left
+        if left > len(data):
+            self.left = left - len(data)
             return data, None
-        if left == 0:
-            return data, b""
         self.left = 0
         return data[:left], data[left:]
 
@@ -77,31 +74,52 @@ class UntilClose:
 
 
 #: A chunk's size and extensions; these are ignored (RFC 9112 §7.1.1), but no control hides there.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-_CHUNK_LINE_MAX: Final = 1024
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+_CHUNK_LINE_MAX: Final = 1024  # bytes, its CRLF included
 
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 
 
 class Chunks:
-    """Chunks, then trailers (RFC 9112 §7.1)."""
+    """Chunks, then trailers (RFC 9112 §7.1). `trailers`: those that may come so late."""
 
-    __slots__ = ("_held", "_left", "_limits", "_state", "trailers")
+    __slots__ = ("_held", "_left", "_limits", "_state", "_unfinished", "trailers")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._state = _SIZE
         self._held = b""  # the beginning of a line, or of the trailers
         self._left = 0  # of the chunk that is being read
+        self._unfinished: head.Unfinished | None = None  # trailers
         self.trailers: Fields | None = None
 
-    def feed(self, data: bytes) -> Fed | Problem:
+    def feed(self, data: bytes) -> Fed | str:
         if self._held:
             data = self._held + data
             self._held = b""
         parts: list[bytes] = []
         at = 0
         while True:
+            if self._state == _SIZE:
+                # Chunks of a single byte are allowed: here is the time that these take.
+                while (line := _CHUNK_LINE.match(data, at, at + _CHUNK_LINE_MAX)) is not None:
+                    at = line.end()
+                    size = int(line[1], 16)
+                    if not size:
+                        self._state = _TRAILERS
+                        break
+                    end = at + size
+                    if data[end : end + 2] != b"\r\n":
+                        self._state = _DATA
+                        self._left = size
+                        break
+                    parts.append(data[at:end])
+                    at = end + 2
+                else:
+                    held = self._held = data[at : at + _CHUNK_LINE_MAX]
+                    if b"\n" in held or len(held) == _CHUNK_LINE_MAX:
+                        return "a chunk's size is no number, or does not end"
+                    return b"".join(parts), None
             if self._state == _DATA:
                 part = data[at : at + self._left]
                 parts.append(part)
@@ -111,52 +129,35 @@ class Chunks:
                     return b"".join(parts), None
                 self._state = _DATA_END
             if self._state == _DATA_END:
-                end = data[at : at + 2]
-                if end != b"\r\n":
-                    if end not in (b"", b"\r"):
-                        return _bad("a chunk is longer than its size")
-                    self._held = end
+                crlf = data[at : at + 2]
+                if crlf != b"\r\n":
+                    if crlf not in (b"", b"\r"):
+                        return "a chunk is longer than its size"
+                    self._held = crlf
                     return b"".join(parts), None
                 at += 2
                 self._state = _SIZE
-            if self._state == _SIZE:
-                line_end = data.find(b"\r\n", at, at + _CHUNK_LINE_MAX)
-                if line_end < 0:
-                    self._held = data[at:]
-                    if len(self._held) >= _CHUNK_LINE_MAX or b"\n" in self._held:
-                        return _bad("a chunk's size does not end")
-                    return b"".join(parts), None
-                match = _CHUNK_LINE.fullmatch(data, at, line_end)
-                if match is None:
-                    return _bad("a chunk's size is no number")
-                self._left = int(match[1], 16)
-                at = line_end + 2
-                self._state = _DATA if self._left else _TRAILERS
             if self._state == _TRAILERS:
                 rest = self._read_trailers(data[at:])
-                if isinstance(rest, Problem):
-                    return rest
-                return b"".join(parts), rest
+                return rest if isinstance(rest, str) else (b"".join(parts), rest)
 
-    def _read_trailers(self, data: bytes) -> bytes | Problem | None:
+    def _read_trailers(self, data: bytes) -> bytes | str | None:
         """What follows the trailers; None while they have not ended."""
         if data.startswith(b"\r\n"):
             return data[2:]
-        end = data.find(head.END)
+        unfinished = self._unfinished = self._unfinished or head.Unfinished()
+        end = unfinished.end(data)
         if end < 0:
             self._held = data
-            if len(data) > self._limits.head or data.count(b"\n") != data.count(b"\r\n"):
-                return _bad("the trailers do not end")
-            return None
-        fields = head.section(data[: end + 4], self._limits)
-        if not isinstance(fields, Fields):
-            return _bad(f"trailers: {fields}")
+            return unfinished.trailers(data, self._limits)
+        end += len(head.END)
+        if end > self._limits.head:
+            return "the trailers do not end"
+        fields = head.section(data[:end], self._limits)
+        if isinstance(fields, str):
+            return fields
         self.trailers = fields.without(NOT_IN_TRAILERS)
-        return data[end + 4 :]
+        return data[end:]
 
     def closed(self) -> bool:
         return False
-
-
-def _bad(why: str) -> Problem:
-    return errors.BAD_REQUEST.about(why=why)

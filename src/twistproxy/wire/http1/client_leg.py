@@ -2,20 +2,27 @@
 
 What is read and what is answered go on at the same time; the states are those of reading:
 
-    IDLE      nothing of a request has come
-    HEAD      some of a head
-    BODY      the head has begun an exchange, its body comes
-    ANSWERED  the request is read, its answer is not yet complete; later ones wait in the buffer
-    CLOSING   what comes is thrown away (RFC 9112 §9.6)
-    TUNNEL    the bytes are another protocol's
+    state     what has come                           how long it may last
+    IDLE      nothing of a request                    keepalive; head, for the first
+    HEAD      some of a head                          head, in all
+    BODY      a head that began an exchange,          body, between two bytes;
+              and perhaps some of its body            the exchange's pauses don't count
+    ANSWERED  a whole request, its answer not yet     as long as the exchange takes
+              complete; later ones wait in the buffer
+    CLOSING   what is thrown away (RFC 9112 §9.6)     body, while the client takes the rest
+    TUNNEL    another protocol's bytes                that protocol's business
     LOST
+
+Whatever the state, a client that does not read what it is sent has `body` to take some of it,
+and its next request is not begun before it has taken all: that bounds what is sent ahead.
 """
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv6Address
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -37,8 +44,12 @@ from twistproxy.wire.http1.valve import Progress
 IDLE, HEAD, BODY, ANSWERED, CLOSING, TUNNEL, LOST = (
     "idle", "head", "body", "answered", "closing", "tunnel", "lost",
 )  # fmt: skip
+_OVER: Final = (CLOSING, LOST)
 
-HALF_A_REQUEST = errors.BAD_REQUEST.about(why="it ends in the middle")
+HALF_A_REQUEST: Final = errors.BAD_REQUEST.about(why="it ends in the middle")
+
+# What some clients send behind a body, so before the next request (RFC 9112 §2.2).
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
 class ClientLegs(Factory):
@@ -75,11 +86,11 @@ class ClientLeg(Protocol):
         self._peer: Peer | None = None
         self._state = IDLE
         self._buffer = b""
-        self._scanned = 0  # bytes of an unfinished head that have been looked at
+        self._unfinished: head.Unfinished | None = None
         self._reader: body.BodyReader | None = None
-        self._left = 0  # of the bytes that limits.body allows this request
+        self._left = 0  # of the bytes that limits.body allows this request; -1: no limit
         self._side: ClientSide | None = None
-        self._reading = False  # the loop below is on the stack
+        self._reading = False  # `_read` is on the stack
         self._ended = False  # the client sends no more
         self._held = False  # the transport is paused by us
         self._paused = False  # the exchange takes no more of the body
@@ -87,7 +98,7 @@ class ClientLeg(Protocol):
         self._unread = False  # bytes may come that no request of ours begins with
         self._tunnel: IProtocol | None = None
         # Of the current exchange:
-        self._method = b""
+        self._method = b""  # none: there is no exchange
         self._version = (1, 1)
         self._close = False
         self._chunked = False
@@ -102,6 +113,11 @@ class ClientLeg(Protocol):
     @property
     def state(self) -> str:
         return self._state
+
+    @property
+    def address(self) -> str:
+        """The client's IP address, without a system call."""
+        return self._address
 
     @property
     def peer(self) -> Peer:
@@ -125,21 +141,21 @@ class ClientLeg(Protocol):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         self.legs.sweep.watch(self)
-        self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.head
-        if problem is not None:
-            self._refuse(problem)
-
-    @property
-    def address(self) -> str:
-        """The client's IP address, without a system call."""
-        return self._address
+        self._wait()
+        if problem is None:
+            return
+        # One too many may cost as little as possible: no handshake, and no wait for its request.
+        if self.legs.tls:
+            self.abort()
+        else:
+            self._refuse(problem, unread=False)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._state = LOST
         self.legs.sweep.forget(self)
         self.legs.clients.leave(self)
         self._buffer = b""
-        self._reader = None
+        self._reader = self._unfinished = self._stalled = None
         side, self._side = self._side, None
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
@@ -152,16 +168,13 @@ class ClientLeg(Protocol):
         if self._ended:
             return
         self._ended = True
-        if self._state == HEAD:
-            self._refuse(HALF_A_REQUEST)
-        elif self._state == BODY:
-            if not self._paused:  # else what is in the buffer is read first
-                self._break_body(HALF_A_REQUEST)
-        elif self._state in (IDLE, CLOSING):
-            self._lose()
+        if self._state == CLOSING:
+            self.transport.loseConnection()
+        else:
+            self._read()
 
     def writeConnectionLost(self) -> None:
-        pass
+        """Our half-close is done."""
 
     def drain(self) -> None:
         """Close now if idle, else after the current answer."""
@@ -176,34 +189,44 @@ class ClientLeg(Protocol):
 
     def expired(self) -> None:
         """The deadline of the current state has passed."""
-        if self._stalled is not None or self._state == CLOSING:
-            stalled = self._stalled or Progress()
-            if self._state == CLOSING:
-                self._stalled = stalled
-            if stalled.made(self.transport):
-                self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.body
+        if self._stalled is not None:
+            if self._stalled.made():
+                self._wait_for(self.legs.terms.timeouts.body)
             else:
                 self.abort()
         elif self._state == HEAD:
             self._refuse(errors.REQUEST_TIMEOUT)
         elif self._state == BODY:
             self._break_body(errors.REQUEST_TIMEOUT)
-        else:
+        elif self._state == IDLE:
             self._lose()
+
+    def _wait(self) -> None:
+        """Set the deadline of the state that has begun, or goes on."""
+        if self._stalled is not None:
+            return  # it has its own
+        state, timeouts = self._state, self.legs.terms.timeouts
+        if state == IDLE:
+            self._wait_for(timeouts.keepalive if self.requests else timeouts.head)
+        elif state == HEAD:
+            self._wait_for(timeouts.head)
+        elif state == BODY and not self._paused:
+            self._wait_for(timeouts.body)
+        else:
+            self.deadline = inf
+
+    def _wait_for(self, seconds: float) -> None:
+        self.deadline = self.legs.sweep.now + seconds
 
     # -- reading ----------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        state = self._state
-        if state in (CLOSING, LOST):
+        if self._state in _OVER:
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if state == BODY and not self._paused:
-            self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.body
-        if state == ANSWERED or self._paused:
-            self._bound_what_waits()
-        else:
-            self._read()
+        if self._state == BODY:
+            self._wait()
+        self._read()
 
     def _read(self) -> None:
         """Take from the buffer what the state allows; re-entered calls go on in the first."""
@@ -211,206 +234,230 @@ class ClientLeg(Protocol):
             return
         self._reading = True
         try:
-            while True:
-                if self._state == BODY:
-                    if self._paused or not (self._buffer or self._ended):
-                        break
-                    if not self._buffer:
-                        self._break_body(HALF_A_REQUEST)
-                        break
-                    self._read_body()
-                elif self._state in (IDLE, HEAD):
-                    if not self._buffer or not self._read_head():
-                        break
-                else:
-                    break
+            while self._buffer and self._read_some():
+                pass
         finally:
             self._reading = False
-        if self._state in (IDLE, HEAD) and self._ended:
-            self._refuse(HALF_A_REQUEST) if self._buffer else self._lose()
-        elif self._held and not self._paused and len(self._buffer) < self.legs.terms.limits.head:
-            self._resume()
+        if self._ended:
+            self._read_end()
+        if self._held or self._buffer or self._paused:
+            self._hold_or_resume()
+
+    def _read_some(self) -> bool:
+        """Whether it is worth trying again with what is left."""
+        if self._state == BODY:
+            return not self._paused and self._read_body()
+        if self._state in (IDLE, HEAD):
+            return self._stalled is None and self._read_head()
+        return False
 
     def _read_head(self) -> bool:
         """Begin an exchange if a whole head is there."""
-        terms = self.legs.terms
-        data = self._buffer
-        if self._state == IDLE and data.startswith(b"\r\n"):
-            data = self._buffer = data[2:]  # RFC 9112 §2.2
-            if not data:
-                return False
-        end = data.find(head.END, max(0, self._scanned - 3))
+        limits = self.legs.terms.limits
+        unfinished, data = self._unfinished, self._buffer
+        if unfinished is None:
+            if data.startswith(b"\r"):
+                empty = _EMPTY_LINES.match(data)
+                assert empty is not None
+                data = self._buffer = data[empty.end() :]
+                if data in (b"", b"\r"):
+                    return False
+            end = data.find(head.END)
+        else:
+            end = unfinished.end(data)
         if end < 0:
-            problem = head.unfinished(data, self._scanned, terms.limits)
-            self._scanned = len(data)
-            if self._state == IDLE:
+            if unfinished is None:
+                unfinished = self._unfinished = head.Unfinished()
                 self._state = HEAD
-                self.deadline = self.legs.sweep.now + terms.timeouts.head
+                self._wait()
+            problem = unfinished.request(data, limits)
             if problem is not None:
                 self._refuse(problem)
             return False
-        end += 4
-        self._scanned = 0
-        if end > terms.limits.head:
-            self._refuse(errors.HEAD_TOO_LARGE.about(limit=f"{terms.limits.head} bytes"))
-            return False
+        self._unfinished = None
+        end += len(head.END)
         self._buffer = data[end:]
-        request = head.request(data[:end], terms.limits)
-        framing = request if isinstance(request, Problem) else request_framing(request)
-        if isinstance(request, Problem) or isinstance(framing, Problem):
-            assert isinstance(framing, Problem)
-            self._refuse(framing)
+        request = head.request(data[:end], limits)
+        if isinstance(request, Problem):
+            self._refuse(request)
             return False
-        limit = terms.limits.body
-        if limit and framing > limit:
-            self._refuse(errors.BODY_TOO_LARGE.about(limit=limit), request)
+        framing = request_framing(request)
+        if not isinstance(framing, Problem) and framing > limits.body > 0:
+            framing = errors.BODY_TOO_LARGE.about(limit=limits.body)
+        if isinstance(framing, Problem):
+            self._refuse(framing, request)
             return False
         self._begin(request)
         self._close = not keeps_alive(request.version, request.fields)
         if framing:
             self._state = BODY
-            self._left = limit or -1
-            self._reader = body.reader(framing, terms.limits)
-            self.deadline = self.legs.sweep.now + terms.timeouts.body
+            self._left = limits.body or -1
+            self._reader = body.reader(framing, limits)
         else:
             self._state = ANSWERED
-            self.deadline = inf
+        self._wait()
         self._answer(self.legs.door.begin(self, request, framing))
         return True
-
-    def _answer(self, side: ClientSide) -> None:
-        """Stay in touch with an exchange that could not answer on the spot."""
-        if self._method:
-            self._side = side
-            if self._stalled is not None:  # by the beginning of its answer
-                side.pause_response()
 
     def _begin(self, request: Request | None) -> None:
         self.requests += 1
         self._method = request.method if request else b"GET"
         self._version = request.version if request else (1, 1)
-        self._chunked = self._started = False
+        self._chunked = self._started = self._paused = False
 
-    def _read_body(self) -> None:
-        reader = self._reader
+    def _answer(self, side: ClientSide) -> None:
+        """Stay in touch with an exchange that could not answer on the spot."""
+        if not self._method:
+            return
+        if self._state == LOST:
+            side.client_lost()
+            return
+        self._side = side
+        if self._stalled is not None:  # by the beginning of its answer
+            side.pause_response()
+
+    def _read_body(self) -> bool:
+        reader, side = self._reader, self._side
         assert reader is not None
         fed = reader.feed(self._buffer)
         self._buffer = b""
-        if isinstance(fed, Problem):
-            self._break_body(fed)
-            return
+        if isinstance(fed, str):
+            self._break_body(errors.BAD_REQUEST.about(why=fed))
+            return False
         data, rest = fed
         if self._left >= 0:
             if len(data) > self._left:
                 limit = self.legs.terms.limits.body
                 self._break_body(errors.BODY_TOO_LARGE.about(limit=limit))
-                return
+                return False
             self._left -= len(data)
-        side = self._side
-        if rest is not None:
-            self._buffer = rest
-            self._reader = None
-            self.deadline = inf
-            self._state = ANSWERED if self._method else IDLE
-        if side is not None:
-            if data:
+        if rest is None:
+            if data and side is not None:
                 side.body_received(data)
-            if rest is not None and self._side is side:
-                side.body_ended(reader.trailers)
-        if self._state == IDLE:
-            self._between()
+            return False
+        self._buffer = rest
+        self._reader = None
+        self._state = ANSWERED
+        self._wait()
+        if data and side is not None:
+            side.body_received(data)
+        if side is not None and self._side is side:
+            side.body_ended(reader.trailers)
+        if not self._method and self._state == ANSWERED:  # it was answered before
+            self._next()
+        return True
 
     def _break_body(self, problem: Problem) -> None:
         """The body ends here, and so does what can be read of this connection."""
         self._reader = None
         self._buffer = b""
         self._close = self._unread = True
+        self._paused = False
         self._state = ANSWERED
-        self.deadline = inf
+        self._wait()
         if self._side is not None:
             self._side.body_broken(problem)
         else:
             self._linger()
 
-    def _refuse(self, problem: Problem, request: Request | None = None) -> None:
+    def _read_end(self) -> None:
+        """The client's end has come: what does it leave unfinished?"""
+        if self._state == BODY:
+            if not self._paused:
+                self._break_body(HALF_A_REQUEST)
+        elif self._stalled is None:  # else what waits in the buffer is read first
+            if self._state == HEAD:
+                self._refuse(HALF_A_REQUEST)
+            elif self._state == IDLE:
+                self._lose()
+
+    def _refuse(
+        self, problem: Problem, request: Request | None = None, unread: bool = True
+    ) -> None:
         """Answer what is no request, then close: nobody knows where the next one would begin."""
         self._buffer = b""
         self._begin(request)
-        self._close = self._unread = True
+        self._close = True
+        self._unread = unread
         self._state = ANSWERED
-        self.deadline = inf
+        self._wait()
         self._answer(self.legs.door.begin(self, problem, 0))
 
-    def _bound_what_waits(self) -> None:
+    def _hold_or_resume(self) -> None:
         """Read no further ahead than the limits allow."""
-        limits = self.legs.terms.limits
-        waiting = self._buffer
-        if not self._held and (
-            len(waiting) >= limits.head or waiting.count(head.END) >= limits.pipelined
-        ):
+        if self._state == BODY:
+            hold = self._paused
+        elif self._state in _OVER:
+            hold = False
+        else:
+            limits, waiting = self.legs.terms.limits, self._buffer
+            hold = (self._state == ANSWERED or self._stalled is not None) and (
+                len(waiting) >= limits.head or waiting.count(head.END) >= limits.pipelined
+            )
+        if hold and not self._held:
             self._held = True
             self.transport.pauseProducing()
+        elif self._held and not hold:
+            self._resume()
 
     def _resume(self) -> None:
         self._held = False
-        if not self._ended:  # resumed, it would tell the end again
+        if not self._ended and self._state != LOST:  # resumed, it would tell the end again
             self.transport.resumeProducing()
 
     def pause_request(self) -> None:
         if self._state == BODY and not self._paused:
             self._paused = True
-            self.deadline = inf
-            if not self._held:
-                self._held = True
-                self.transport.pauseProducing()
+            self._wait()
+            if not self._reading:  # else it is seen to when that is over
+                self._hold_or_resume()
 
     def resume_request(self) -> None:
-        if not self._paused:
-            return
-        self._paused = False
-        if self._state == BODY:
-            self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.body
+        if self._paused:
+            self._paused = False
+            self._wait()
             self._read()
 
     # -- answering --------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
-        self._stalled = Progress()
-        self._stalled.made(self.transport)
-        self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.body
+        if self._stalled is not None or self._state in _OVER:
+            return
+        self._stalled = Progress(self.transport)
+        self._wait_for(self.legs.terms.timeouts.body)
         if self._side is not None:
             self._side.pause_response()
 
     def resumeProducing(self) -> None:
-        self._stalled = None
-        if self._state == CLOSING:
+        if self._stalled is None or self._state in _OVER:
             return
-        if self._state == BODY and not self._paused:
-            self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.body
-        elif self._state != IDLE and self._state != HEAD:
-            self.deadline = inf
+        self._stalled = None
+        self._wait()
         if self._side is not None:
             self._side.resume_response()
+        else:
+            self._read()
 
     def stopProducing(self) -> None:
-        pass  # connectionLost says it too
+        """connectionLost says it too."""
 
     def interim(self, response: Response) -> None:
-        if self._version == (1, 1) and not self._started and self._state != LOST:
-            self.transport.write(encode.status_line(response) + response.fields.encode() + b"\r\n")
+        if self._version == (1, 1) and not self._started and self._state not in _OVER:
+            self.transport.write(encode.response_lines(response, self._method) + b"\r\n")
 
     def start(self, response: Response, length: int | None, data: bytes = b"") -> None:
         self._started = True
-        fields = response.fields
-        parts = [encode.status_line(response), fields.encode()]
-        if length is None:
-            if self._version == (1, 1):
+        parts = [encode.response_lines(response, self._method)]
+        if encode.has_body(response, self._method):
+            if b"content-length" in response.fields:
+                pass
+            elif length is not None:
+                parts.append(b"Content-Length: %d\r\n" % length)
+            elif self._version == (1, 1):
                 self._chunked = True
                 parts.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 self._close = True
-        elif b"content-length" not in fields and encode.has_length(response, self._method):
-            parts.append(b"Content-Length: %d\r\n" % length)
         if self.legs.terms.draining or (self._state == BODY and not self._rest_is_here()):
             self._close = True
         if self._close:
@@ -420,11 +467,11 @@ class ClientLeg(Protocol):
         parts.append(b"\r\n")
         if data:
             parts.extend(encode.chunk(data) if self._chunked else (data,))
-        if self._state != LOST:
+        if self._state not in _OVER:
             self.transport.write(b"".join(parts))
 
     def write(self, data: bytes) -> None:
-        if self._state == LOST:
+        if self._state in _OVER or not data:
             return
         if self._chunked:
             self.transport.writeSequence(encode.chunk(data))
@@ -432,30 +479,27 @@ class ClientLeg(Protocol):
             self.transport.write(data)
 
     def finish(self, trailers: Fields | None = None) -> None:
-        if self._state == LOST:
+        if self._state in _OVER:
             return
         if self._chunked:
             self.transport.write(encode.last_chunk(trailers))
         self._side = None
         self._method = b""
-        if self._close:
+        if self._close or (self._state == BODY and not self._rest_is_here()):
             self._linger()
         elif self._state == BODY:
-            if not self._rest_is_here():
-                self._linger()
-            else:
-                self._paused = False
-                self._read()
+            self.resume_request()
         else:
-            self._state = IDLE
-            self._between()
-            self._read()
+            self._next()
 
-    def _between(self) -> None:
-        terms = self.legs.terms
-        self.deadline = self.legs.sweep.now + terms.timeouts.keepalive
-        if terms.draining:
+    def _next(self) -> None:
+        """Request and answer are complete."""
+        self._state = IDLE
+        if self.legs.terms.draining:
             self._lose()
+        else:
+            self._wait()
+            self._read()
 
     def _rest_is_here(self) -> bool:
         """Whether what is missing of the request's body is in the buffer already."""
@@ -465,36 +509,37 @@ class ClientLeg(Protocol):
     def _linger(self) -> None:
         """Close, but so that what was sent can be read: a reset would take it away."""
         unread = self._unread or self._state == BODY or self._buffer
-        self._state = CLOSING
-        self._buffer = b""
-        self._reader = None
-        self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.body
-        self._stalled = None
-        self.transport.unregisterProducer()
+        # TLS waits by itself for the other end to say goodbye.
         if unread and not self._ended and not self.legs.tls:
-            if self._held:
-                self._resume()
+            self._close_down()
             self.transport.loseWriteConnection()
         else:
-            self.transport.loseConnection()
+            self._lose()
 
     def _lose(self) -> None:
-        if self._state in (CLOSING, LOST):
-            self.transport.loseConnection()
-            return
-        self._state = CLOSING
-        self.deadline = self.legs.sweep.now + self.legs.terms.timeouts.body
-        self.transport.unregisterProducer()
+        self._close_down()
         self.transport.loseConnection()
 
+    def _close_down(self) -> None:
+        self._state = CLOSING
+        self._buffer = b""
+        self._reader = self._unfinished = None
+        self._stalled = Progress(self.transport)
+        self._wait_for(self.legs.terms.timeouts.body)
+        self.transport.unregisterProducer()
+        if self._held:
+            self._resume()
+
     def hand_over(self, response: Response, protocol: IProtocol) -> None:
+        if self._state in _OVER:
+            return  # whoever waits for the protocol's end is told of the client's
         transport = self.transport
-        transport.write(encode.status_line(response) + response.fields.encode() + b"\r\n")
+        transport.write(encode.response_lines(response, self._method) + b"\r\n")
         transport.unregisterProducer()
         self.legs.sweep.forget(self)
         early, self._buffer = self._buffer, b""
         self._state = TUNNEL
-        self._side = None
+        self._side = self._stalled = None
         self._tunnel = protocol
         protocol.makeConnection(transport)
         if early:

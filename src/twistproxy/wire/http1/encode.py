@@ -5,21 +5,38 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from twistproxy.http.fields import Fields
-from twistproxy.http.message import Response
-
+from twistproxy.http.message import Request, Response
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
-def status_line(response: Response) -> bytes:
-    """We speak HTTP/1.1, whatever the server spoke (RFC 9110 §6.2)."""
-    reason = response.reason or _PHRASES.get(response.status, b"")
-    return b"HTTP/1.1 %d %b\r\n" % (response.status, reason)
+def request_head(request: Request, chunked: bool) -> bytes:
+    """In HTTP/1.1, whatever the client spoke. chunked: how its body is framed."""
+    parts = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target), request.fields.encode()]
+    if chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
 
 
-def has_length(response: Response, method: bytes) -> bool:
-    """Whether a Content-Length would be said of this response's own body (RFC 9110 §8.6)."""
-    return method != b"HEAD" and response.status >= 200 and response.status not in (204, 304)
+def response_lines(response: Response, method: bytes) -> bytes:
+    """A response's head without its closing empty line; in HTTP/1.1, whatever the server spoke.
+
+    method: of the request. A length is not said where none may be (RFC 9110 §8.6): somebody
+    would wait for the body.
+    """
+    status, fields = response.status, response.fields
+    if b"content-length" in fields and (
+        status < 200 or status == 204 or (method == b"CONNECT" and status < 300)
+    ):
+        fields = fields.without((b"content-length",))
+    reason = response.reason or _PHRASES.get(status, b"")
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, reason, fields.encode())
+
+
+def has_body(response: Response, method: bytes) -> bool:
+    """Whether a body follows this final response's head, perhaps an empty one (RFC 9112 §6.3)."""
+    return method != b"HEAD" and response.status not in (204, 304)
 
 
 def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
@@ -29,6 +46,4 @@ def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
 
 def last_chunk(trailers: Fields | None) -> bytes:
     """The end of a chunked body."""
-    if trailers:
-        return b"0\r\n" + trailers.encode() + b"\r\n"
-    return b"0\r\n\r\n"
+    return b"0\r\n%b\r\n" % (trailers.encode() if trailers else b"")

@@ -21,16 +21,19 @@ from twistproxy.http.message import Request, Response
 
 END: Final = b"\r\n\r\n"
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 §5.6.2
+#: Bytes of a method: longer ones are nobody's, and it is what a first line has beside its target.
+_METHOD_MAX: Final = 64
+_TOKEN = rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,%d}" % _METHOD_MAX  # RFC 9110 §5.6.2
 _REQUEST_LINE = re.compile(rb"(%b) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])" % _TOKEN)
+_METHOD_BEGUN = re.compile(rb"%b(?: |\Z)" % _TOKEN)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_METHOD_START = re.compile(rb"(?:\r?\n?)[!#$%&'*+\-.^_`|~0-9A-Za-z]*(?: |$)")
 # A Host is a host and a port, nothing else: RFC 9110 §7.2. What it means is uri's business.
 _HOST = re.compile(
     rb"[!$&'()*+;=\-._~%0-9A-Za-z\x80-\xff]*(?::[0-9]*)?|\[[0-9A-Fa-f:.]+\](?::[0-9]*)?"
 )
 _NO_BODY = b"HTTP/1.1 204 \r\n"
 _VERSIONS = {(b"1", b"1"): (1, 1), (b"1", b"0"): (1, 0)}
+_TOO_MANY: Final = "too many fields"
 
 
 def request(head: bytes, limits: Limits) -> Request | Problem:
@@ -39,6 +42,8 @@ def request(head: bytes, limits: Limits) -> Request | Problem:
     line = request_line(head[:end], limits)
     if isinstance(line, Problem):
         return line
+    if len(head) > limits.head:
+        return errors.HEAD_TOO_LARGE.about(limit=f"{limits.head} bytes")
     fields = section(head[end + 2 :], limits)
     if not isinstance(fields, Fields):
         if fields == _TOO_MANY:
@@ -72,23 +77,14 @@ def response(head: bytes, limits: Limits) -> Response | Problem:
     end = head.index(b"\r\n")
     match = _STATUS_LINE.fullmatch(head[:end])
     if match is None:
-        return errors.BAD_RESPONSE.about(why="the status line is not HTTP/1.1 STATUS REASON")
+        return _bad_response("the status line is not HTTP/1.1 STATUS REASON")
     fields = section(head[end + 2 :], limits)
     if not isinstance(fields, Fields):
         if fields == _TOO_MANY:
             return errors.RESPONSE_HEAD_TOO_LARGE.about(limit=f"{limits.fields} fields")
-        return errors.BAD_RESPONSE.about(why=fields)
+        return _bad_response(fields)
     minor, status, reason = match.groups()
     return Response(int(status), fields, reason or b"", (1, int(minor)))
-
-
-def may_begin_response(data: bytes) -> bool:
-    """Whether a head whose end has not come can still become one."""
-    begin = b"HTTP/1."
-    return data[:7] == begin[: len(data)] and _whole_lines(data, 0)
-
-
-_TOO_MANY: Final = "too many fields"
 
 
 def section(lines: bytes, limits: Limits) -> Fields | str:
@@ -100,44 +96,77 @@ def section(lines: bytes, limits: Limits) -> Fields | str:
     try:
         httptools.HttpResponseParser(collector).feed_data(_NO_BODY + lines)
     except httptools.HttpParserError as error:
-        return str(error)[0].lower() + str(error)[1:]
+        why = str(error) or "the fields are malformed"
+        return why[0].lower() + why[1:]
     if not collector.complete:
         return "the fields do not end where they should"
     return collector.fields
 
 
-def unfinished(data: bytes, start: int, limits: Limits) -> Problem | None:
-    """What is wrong already with a request's head whose end has not come.
+class Unfinished:
+    """A head, or trailers, whose end has not come: what is wrong with it already.
 
-    start: where the bytes begin that were not looked at before. So that nobody waits for the
-    rest of what can't become a request.
+    So that nobody waits for the rest of what can't become one. Each method takes all that has
+    come so far and looks at each byte once: a head that comes a byte at a time must not cost
+    the square of its length.
     """
-    if not start and not _METHOD_START.match(data[:64]):
-        return _bad("this is no HTTP request")
-    fresh = max(0, start - 1)
-    if not _whole_lines(data, fresh):
-        return _bad("a line does not end with CRLF")
-    line_end = data.find(b"\r\n")
-    if line_end < 0:
-        if len(data) > limits.uri + 256:  # the longest method that we wait for, and the version
-            return errors.URI_TOO_LONG.about(limit=limits.uri)
-    elif line_end >= fresh:
-        line = request_line(data[:line_end], limits)
-        if isinstance(line, Problem):
-            return line
-    if len(data) > limits.head:
-        return errors.HEAD_TOO_LARGE.about(limit=f"{limits.head} bytes")
-    return None
 
+    __slots__ = ("_lines", "_seen")
 
-def _whole_lines(data: bytes, start: int) -> bool:
-    """Whether no CR or LF stands alone from start on; a CR at the end may get its LF yet."""
-    pairs = data.count(b"\r\n", start)
-    returns = data.count(b"\r", start) - data.endswith(b"\r")
-    feeds = data.count(b"\n", start)
-    if start and data[start : start + 1] == b"\n" and data[start - 1 : start] == b"\r":
-        feeds -= 1
-    return pairs == returns == feeds
+    def __init__(self) -> None:
+        self._seen = 0  # never between a CR and its LF
+        self._lines = 0
+
+    def end(self, data: bytes) -> int:
+        """Where the empty line that ends it begins (at `END`); -1 while that has not come."""
+        return data.find(END, max(0, self._seen - 3))
+
+    def request(self, data: bytes, limits: Limits) -> Problem | None:
+        """Of a request's head."""
+        first = not self._lines
+        if first and not _METHOD_BEGUN.match(data[: _METHOD_MAX + 1]):
+            return _bad("this is no HTTP request")
+        if not self._takes_in(data):
+            return _bad("a line does not end with CRLF")
+        if not self._lines:
+            if len(data) > _METHOD_MAX + limits.uri + len("  HTTP/1.1\r"):
+                return errors.URI_TOO_LONG.about(limit=limits.uri)
+        elif first:
+            line = request_line(data[: data.index(b"\r\n")], limits)
+            if isinstance(line, Problem):
+                return line
+        if len(data) > limits.head:
+            return errors.HEAD_TOO_LARGE.about(limit=f"{limits.head} bytes")
+        if self._lines - 1 > limits.fields:
+            return errors.HEAD_TOO_LARGE.about(limit=f"{limits.fields} fields")
+        return None
+
+    def response(self, data: bytes, limits: Limits) -> Problem | None:
+        """Of a response's head, but for its size, which counts with those before it."""
+        first, begin = not self._lines, b"HTTP/1."
+        if data[:7] != begin[: len(data)] or not self._takes_in(data):
+            return _bad_response("it is not HTTP")
+        if first and self._lines and not _STATUS_LINE.fullmatch(data[: data.index(b"\r\n")]):
+            return _bad_response("the status line is not HTTP/1.1 STATUS REASON")
+        if self._lines - 1 > limits.fields:
+            return errors.RESPONSE_HEAD_TOO_LARGE.about(limit=f"{limits.fields} fields")
+        return None
+
+    def trailers(self, data: bytes, limits: Limits) -> str | None:
+        """Of trailers."""
+        if not self._takes_in(data):
+            return "a line of the trailers does not end with CRLF"
+        if len(data) > limits.head or self._lines > limits.fields:
+            return "the trailers do not end"
+        return None
+
+    def _takes_in(self, data: bytes) -> bool:
+        """Whether no CR or LF stands alone; a CR at the end may get its LF yet."""
+        start, end = self._seen, len(data) - data.endswith(b"\r")
+        lines = data.count(b"\r\n", start, end)
+        self._lines += lines
+        self._seen = end
+        return lines == data.count(b"\r", start, end) == data.count(b"\n", start, end)
 
 
 class _Collector:
@@ -158,3 +187,7 @@ class _Collector:
 
 def _bad(why: str) -> Problem:
     return errors.BAD_REQUEST.about(why=why)
+
+
+def _bad_response(why: str) -> Problem:
+    return errors.BAD_RESPONSE.about(why=why)

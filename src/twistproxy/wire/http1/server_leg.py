@@ -1,10 +1,13 @@
 """A connection to a server or parent: one exchange at a time, idle in between.
 
-IDLE      nothing is asked; whatever comes ends the connection
-HEAD      asked; the final head has not come
-BODY      the answer's body comes
-TUNNEL    the bytes are another protocol's
-LOST
+    IDLE      nothing is asked; whatever comes ends the connection
+    HEAD      asked; the final head has not come
+    BODY      the answer's body comes
+    TUNNEL    the bytes are another protocol's
+    LOST
+
+It is used again only after an exchange at which nothing was odd: request and answer complete,
+the answer framed by itself, not a byte more, no end of the server's bytes, nothing unsent.
 """
 
 from __future__ import annotations
@@ -59,6 +62,7 @@ class ServerLeg(Protocol):
         self._lost = lost
         self._state = IDLE
         self._buffer = b""
+        self._unfinished: head.Unfinished | None = None
         self._reader: body.BodyReader | None = None
         self._side: ServerSide | None = None
         self._tunnel: IProtocol | None = None
@@ -83,6 +87,12 @@ class ServerLeg(Protocol):
         self.transport.registerProducer(self, True)
         self._sweep.watch(self)
 
+    def _wait(self) -> None:
+        """The server has this long to send something, if it is its turn."""
+        if self._stalled is not None:
+            return  # it has to read something, first of all
+        self.deadline = self._sweep.now + self._timeout if self._sent and not self._held else inf
+
     # -- asking -----------------------------------------------------------------------
 
     def send(
@@ -99,15 +109,11 @@ class ServerLeg(Protocol):
         self._touched = False
         self._interim = 0
         self.exchanges += 1
-        parts = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target), request.fields.encode()]
-        if self._chunked:
-            parts.append(b"Transfer-Encoding: chunked\r\n")
-        parts.append(b"\r\n")
-        self.deadline = self._sweep.now + timeout if self._sent else inf
-        self.transport.write(b"".join(parts))
+        self._wait()
+        self.transport.write(encode.request_head(request, self._chunked))
 
     def write(self, data: bytes) -> None:
-        if self._state == LOST:
+        if self._state == LOST or not data:
             return
         if self._chunked:
             self.transport.writeSequence(encode.chunk(data))
@@ -120,8 +126,7 @@ class ServerLeg(Protocol):
         if self._chunked:
             self.transport.write(encode.last_chunk(trailers))
         self._sent = True
-        if not self._held:
-            self.deadline = self._sweep.now + self._timeout
+        self._wait()
 
     def abort(self) -> None:
         self._side = None
@@ -130,69 +135,71 @@ class ServerLeg(Protocol):
             self.transport.abortConnection()
 
     def close(self) -> None:
-        """End an idle connection."""
-        if self._state != LOST:
+        """End a connection that nobody uses, once what was written is sent."""
+        if self._state != LOST and not self._ending:
             self._ending = True
             self.deadline = self._sweep.now + self._terms.timeouts.server
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def pauseProducing(self) -> None:
-        self._stalled = Progress()
-        self._stalled.made(self.transport)
-        self.deadline = self._sweep.now + self._timeout
-        if self._side is not None:
-            self._side.pause_request()
+        if self._stalled is None:
+            self._stalled = Progress(self.transport)
+            self.deadline = self._sweep.now + self._timeout
+            if self._side is not None:
+                self._side.pause_request()
 
     def resumeProducing(self) -> None:
-        self._stalled = None
-        self.deadline = self._sweep.now + self._timeout if self._sent else inf
-        if self._side is not None:
-            self._side.resume_request()
+        if self._stalled is not None:
+            self._stalled = None
+            self._wait()
+            if self._side is not None:
+                self._side.resume_request()
 
     def stopProducing(self) -> None:
-        pass  # connectionLost says it too
+        """connectionLost says it too."""
 
     # -- the answer -------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        if self._sent and not self._held:
-            self.deadline = self._sweep.now + self._timeout
+        if self._ending:
+            return
+        self._wait()
         if self._state == BODY:
             self._read_body(data)
         elif self._state == HEAD:
             self._touched = True
             self._buffer = self._buffer + data if self._buffer else data
-            while self._state == HEAD and self._read_head():
+            while self._state == HEAD and self._side is not None and self._read_head(self._side):
                 pass
         elif self._state == IDLE:
             # An answer that nobody asked for would become the next exchange's.
-            self._ending = True
-            self.transport.abortConnection()
+            self.abort()
 
-    def _read_head(self) -> bool:
+    def _read_head(self, side: ServerSide) -> bool:
         """One head, if it is there; False if no other may follow."""
         limits = self._terms.limits
-        data = self._buffer
-        end = data.find(head.END)
+        unfinished, data = self._unfinished, self._buffer
+        end = data.find(head.END) if unfinished is None else unfinished.end(data)
         if self._interim + (end if end >= 0 else len(data)) > limits.head:
             self._fail(errors.RESPONSE_HEAD_TOO_LARGE.about(limit=f"{limits.head} bytes"))
             return False
         if end < 0:
-            if not head.may_begin_response(data):
-                self._fail(errors.BAD_RESPONSE.about(why="it is not HTTP"))
+            unfinished = self._unfinished = unfinished or head.Unfinished()
+            problem = unfinished.response(data, limits)
+            if problem is not None:
+                self._fail(problem)
             return False
-        end += 4
+        self._unfinished = None
+        end += len(head.END)
         response = head.response(data[:end], limits)
         if isinstance(response, Problem):
             self._fail(response)
             return False
         self._buffer = data[end:]
-        side = self._side
-        assert side is not None
-        status = response.status
-        if status == 101 or (self._method == b"CONNECT" and 200 <= status < 300):
-            if not self._switch:
+        status, connect = response.status, self._method == b"CONNECT"
+        if status == 101 or (connect and 200 <= status < 300):
+            if not self._switch or connect == (status == 101):
                 self._fail(errors.UPGRADE_FAILED.about(server=self.name))
             else:
                 self._state = TUNNEL
@@ -218,9 +225,9 @@ class ServerLeg(Protocol):
         self._reader = body.reader(framing, limits)
         first, self._buffer = self._buffer, b""
         self._state = BODY
-        fed: body.Fed | Problem = self._reader.feed(first) if first else (b"", None)
-        if isinstance(fed, Problem):
-            self._fail(_of_response(fed))
+        fed: body.Fed | str = self._reader.feed(first) if first else (b"", None)
+        if isinstance(fed, str):
+            self._fail(errors.RESPONSE_CODING_BROKEN.about(why=fed))
             return False
         part, rest = fed
         side.response_received(response, length, part)
@@ -233,8 +240,8 @@ class ServerLeg(Protocol):
         if reader is None or side is None:
             return
         fed = reader.feed(data)
-        if isinstance(fed, Problem):
-            self._fail(_of_response(fed))
+        if isinstance(fed, str):
+            self._fail(errors.RESPONSE_CODING_BROKEN.about(why=fed))
             return
         part, rest = fed
         if part:
@@ -256,35 +263,35 @@ class ServerLeg(Protocol):
         elif self._sent:
             self.close()
         else:
-            self.transport.abortConnection()  # the rest of the request is of no use
+            self.abort()  # the rest of the request is of no use
         if side is not None:
             side.response_ended(trailers)
 
     def _fail(self, problem: Problem) -> None:
-        side, self._side = self._side, None
-        self._ending = True
-        self.transport.abortConnection()
+        side = self._side
+        self.abort()
         if side is not None:
             side.server_failed(problem)
 
     def pause_response(self) -> None:
-        if not self._held and self._state in (HEAD, BODY):
+        if not self._held and not self._ending and self._state in (HEAD, BODY):
             self._held = True
-            self.deadline = inf
+            self._wait()
             self.transport.pauseProducing()
 
     def resume_response(self) -> None:
-        if self._held and self._state != LOST:
+        if self._held and not self._ending and self._state != LOST:
             self._held = False
-            self.deadline = self._sweep.now + self._timeout
+            self._wait()
             self.transport.resumeProducing()
 
     def expired(self) -> None:
-        if self._side is None:
-            self._ending = True
-            self.transport.abortConnection()
+        if self.usable:
+            self.close()
+        elif self._side is None:
+            self.abort()
         elif self._stalled is not None:
-            if self._stalled.made(self.transport):
+            if self._stalled.made():
                 self.deadline = self._sweep.now + self._timeout
             else:
                 self._fail(errors.CONNECTION_WRITE_TIMEOUT.about(server=self.name))
@@ -297,31 +304,30 @@ class ServerLeg(Protocol):
 
     def readConnectionLost(self) -> None:
         """The server sends no more: outside a tunnel that is the end of it all."""
-        self._ending = True
+        self.close()
         self._over(clean=True)
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        pass
+        """Our half-close is done."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        tunnel, self._tunnel = self._tunnel, None
-        if tunnel is None:
-            self._over(clean=bool(reason.check(ConnectionDone)))
         self._state = LOST
+        self._buffer = b""
+        self._unfinished = self._stalled = None
         self._sweep.forget(self)
         self._lost(self)
+        tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.connectionLost(reason)
+        else:
+            self._over(clean=bool(reason.check(ConnectionDone)))
 
     def _over(self, clean: bool) -> None:
         side, reader = self._side, self._reader
+        self._side = self._reader = None
         if side is None:
             return
-        self._side = self._reader = None
-        self._keep = False
-        if self._state == BODY and reader is not None and clean and reader.closed():
+        if clean and reader is not None and reader.closed():
             side.response_ended(None)
         elif self._touched:
             side.server_failed(errors.RESPONSE_INCOMPLETE.about(server=self.name))
@@ -332,7 +338,7 @@ class ServerLeg(Protocol):
         transport = self.transport
         transport.unregisterProducer()
         self._sweep.forget(self)
-        self._side = None
+        self._side = self._stalled = None
         self._tunnel = protocol
         early, self._buffer = self._buffer, b""
         protocol.makeConnection(transport)
@@ -343,8 +349,3 @@ class ServerLeg(Protocol):
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
         self.readConnectionLost = half.readConnectionLost  # type: ignore[method-assign]
         self.writeConnectionLost = half.writeConnectionLost  # type: ignore[method-assign]
-
-
-def _of_response(problem: Problem) -> Problem:
-    """What a body reader finds is the server's doing here, not the client's."""
-    return errors.RESPONSE_CODING_BROKEN.about(why=problem.text)

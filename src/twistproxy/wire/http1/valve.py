@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import Any
 
 _BYTES_ACKED = struct.Struct("=Q")
@@ -15,22 +16,28 @@ _BYTES_ACKED_AT = 120  # in struct tcp_info, since Linux 4.1
 
 
 class Progress:
-    """What a peer acknowledged when it was last asked."""
+    """What a transport's peer had acknowledged when it was last asked."""
 
-    __slots__ = ("_acked",)
+    __slots__ = ("_acked", "_transport")
 
-    def __init__(self) -> None:
-        self._acked = -1
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._acked = bytes_acked(transport)
 
-    def made(self, transport: Any) -> bool:
-        """Whether the peer has acknowledged bytes since the last call; True at the first."""
-        acked = bytes_acked(transport)
-        before, self._acked = self._acked, acked
-        return acked > before
+    def made(self) -> bool:
+        """Whether the peer has acknowledged bytes since the last call, or the beginning."""
+        before, self._acked = self._acked, bytes_acked(self._transport)
+        return self._acked > before
 
 
 def bytes_acked(transport: Any) -> int:
-    """Bytes that the peer's kernel has acknowledged; 0 where nobody knows."""
+    """Bytes that the peer's kernel has acknowledged; 0 where nobody knows.
+
+    Which is on unix sockets, whose peer is at hand, and elsewhere than on Linux: there a peer
+    has to empty the buffer within the time-out.
+    """
+    if sys.platform != "linux":
+        return 0
     try:
         # Under TLS the transport's own transport has the socket.
         handle = getattr(transport, "transport", transport).getHandle()
