@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from twistproxy.config.model import Route
-from twistproxy.upstream.routing.host import by_host, keys, spellings
+from twistproxy.upstream.routing.host import by_host
 
 
 def matching(*hosts: str, asked: str) -> bool:
@@ -44,11 +44,17 @@ def test_patterns(hosts, asked, taken):
 @pytest.mark.parametrize("host", ["*", "*.192.0.2.1", "a b", "", "*x.example"])
 def test_what_is_no_host_is_told(host):
     with pytest.raises(ValueError, match=r"host|path|below"):
-        keys([host])
+        matching(host, asked="a.example")
 
 
-def test_a_host_is_spelled_from_the_most_specific():
-    assert list(spellings("a.b.c")) == ["a.b.c", ".a.b.c", "*.b.c", "*.c"]
+def test_below_a_host_neither_wildcard_is_more_specific():
+    with_it, without_it = (
+        Route(hosts=(hosts,), pool="p") for hosts in (".a.example", "*.a.example")
+    )
+    find = by_host([with_it, without_it], lambda group: lambda target: group[0])
+    assert find(SimpleNamespace(host="x.a.example", path="/")) is with_it
+    find = by_host([without_it, with_it], lambda group: lambda target: group[0])
+    assert find(SimpleNamespace(host="x.a.example", path="/")) is without_it
 
 
 def test_where_a_group_has_nothing_the_next_is_asked():

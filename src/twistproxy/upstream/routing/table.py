@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twistproxy.config.model import Route
+from twistproxy.http.hosts import HostPatterns
 from twistproxy.upstream.routing import Asked, Find, Matcher
-from twistproxy.upstream.routing.host import by_host, keys, spellings
+from twistproxy.upstream.routing.host import by_host
 from twistproxy.upstream.routing.path import by_path
 
 #: The most decisive first: the longer path of a less specific host never wins.
@@ -17,7 +18,7 @@ class RouteTable:
     """Immutable. Raises ValueError where a route's host or path is none."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._named = frozenset().union(*(keys(route.hosts) for route in routes))
+        self._named = HostPatterns(host for route in routes for host in route.hosts)
         self._find = _compile(MATCHERS, routes)
 
     def match(self, target: Asked) -> Route | None:
@@ -29,7 +30,7 @@ class RouteTable:
 
         Routes for any host name none: of such a host a forward client means the one out there.
         """
-        return not self._named.isdisjoint(spellings(host))
+        return host in self._named
 
 
 def _compile(matchers: Sequence[Matcher], routes: Sequence[Route]) -> Find:
