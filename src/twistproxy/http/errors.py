@@ -130,6 +130,6 @@ PARENT_REFUSED = Problem(
 )
 INTERNAL_ERROR = Problem("proxy_internal_error", 500, "The proxy failed; its log says how.")
 NOT_CACHED = Problem(
-    "http_response_timeout", 504, "only-if-cached was asked for, and it is not in the cache."
+    "http_response_timeout", 504, "It is not in the cache, and only-if-cached was asked for."
 )
 LOOP_DETECTED = Problem("proxy_loop_detected", 502, "The request would come back to this proxy.")

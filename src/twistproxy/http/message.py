@@ -28,7 +28,8 @@ class Request:
         self.version = version
 
     def __repr__(self) -> str:
-        return f"<Request {self.method.decode('latin-1')} {self.target.decode('latin-1')}>"
+        path, mark, _ = self.target.decode("latin-1").partition("?")  # a query may hold secrets
+        return f"<Request {self.method.decode('latin-1')} {path}{mark and '?…'}>"
 
 
 class Response:

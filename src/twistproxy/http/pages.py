@@ -10,15 +10,22 @@ import json
 import re
 from html import escape
 from http import HTTPStatus
+from typing import Final
 
 from twistproxy.http.errors import Problem
+from twistproxy.http.fields import Fields
 from twistproxy.http.message import Response
+
+#: Bytes. No page that a server itself makes is longer.
+LONGEST: Final = 8 << 10
 
 HTML = b"text/html; charset=utf-8"
 JSON = b"application/problem+json"
 
 # In place of texts that name a server, by status.
 _CLOAKED = {
+    403: "This is not allowed.",
+    404: "There is nothing under this address.",
     500: "The request could not be answered.",
     502: "The request got no usable answer. Trying again in a moment may help.",
     503: "There is too much to do at the moment. Trying again in a moment may help.",
@@ -63,10 +70,37 @@ def render(
     return JSON, json.dumps(details).encode() + b"\n"
 
 
-def is_of_a_server(response: Response) -> bool:
-    """Whether this is a page by which a server, not an application's API, tells of its failure."""
+def tells_of_an_error(response: Response) -> bool:
+    """Whether this is the head of an error's page, which may be a server's own."""
+    if response.status < 400:
+        return False
     content_type = response.fields.get(b"content-type") or b"text/html"
-    return response.status >= 500 and content_type.lower().startswith(b"text/html")
+    return content_type.lower().startswith(b"text/html")
+
+
+def is_of_a_server(response: Response, body: bytes) -> bool:
+    """Whether this page is not an application's but the server's own, or shows its insides.
+
+    A failure's page (5xx) is taken for one whatever it says. One of 4xx is if it is signed by a
+    server: in the way of a known one, or with a product and version of its own Server field.
+    body: the whole, or more than `LONGEST` bytes of it. Where it is compressed, nobody can tell.
+    """
+    if not tells_of_an_error(response):
+        return False
+    if response.status >= 500:
+        return True
+    if len(body) > LONGEST:
+        return False
+    if _SIGNATURE.search(body):
+        return True
+    products = _PRODUCT.findall((response.fields.get(b"server") or b"").lower())
+    page = body.lower()
+    return any(product in page for product in products)
+
+
+def without_page(fields: Fields) -> Fields:
+    """The fields of an error without those of its page: they say what else the client is to do."""
+    return fields.without(_OF_THE_PAGE)
 
 
 def proxy_status(
@@ -104,6 +138,24 @@ def prefers_html(accept: bytes | None) -> bool:
     details = max(_quality(ranges, JSON), _quality(ranges, b"application/json"))
     return html > details or (html == details > 0.0 and b"text/html" in ranges)
 
+
+# How servers sign the pages that they make: nginx and what is made of it, Apache, others.
+_SIGNATURE = re.compile(
+    rb"<hr>\s*<center>[^<>]{1,64}</center>"
+    rb"|<address>[^<>]{0,200} Server at "
+    rb'|<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2\.0//EN">'
+    rb"|\b(?:Apache Tomcat|LiteSpeed Web Server|Varnish cache server|Powered by Jetty|"
+    rb"GlassFish Server|WebLogic Server|Microsoft-IIS|IIS [0-9.]+ Detailed Error)\b"
+    rb"|\b(?:nginx|openresty|Apache|Caddy|lighttpd|Jetty|WEBrick|Werkzeug|squid|Cherokee)/[0-9]",
+    re.IGNORECASE,
+)
+_PRODUCT = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 §10.2.4
+
+_OF_THE_PAGE = frozenset(
+    b"accept-ranges age cache-control content-digest content-disposition content-encoding"
+    b" content-language content-length content-location content-md5 content-type digest etag"
+    b" expires last-modified pragma repr-digest trailer".split()
+)
 
 _QUALITY = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
