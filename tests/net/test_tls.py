@@ -33,6 +33,7 @@ from twistproxy.net.tls import (
     is_tls,
     load,
     server_name,
+    trust,
 )
 
 NOW = datetime.now(UTC).timestamp()
@@ -404,6 +405,31 @@ def test_unverified_takes_anything_and_still_sends_the_name(server: ServerTls) -
 def test_a_bad_ca_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r"no-ca\.pem: can't be read"):
         ClientTls("a.example", tmp_path / "no-ca.pem")
+
+
+def test_authorities_are_loaded_once_for_all_who_trust_them(
+    authority: Any, tmp_path: Path
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.ca.read_bytes())
+    known = trust(ca, True)
+    assert trust(authority.ca, True) is known
+    assert trust(None, True) is trust(None, True)
+    assert trust(ca, False) is trust(None, False)
+    assert len({known, trust(None, True), trust(None, False)}) == 3
+    # A file that changed is another authority, under the same name.
+    ca.write_bytes(authority.pair("another.example", self_signed=True).cert.read_bytes())
+    assert trust(ca, True) is not known
+
+
+def test_names_that_share_their_trust_are_told_apart(authority: Any) -> None:
+    server = ServerTls(load([authority.pair("one.example")], NOW))
+    one, other = (ClientTls(name, authority.ca) for name in ("one.example", "other.example"))
+    assert Talk(server, one).shown == "one.example"
+    talk = Talk(server, other)
+    assert talk.client.lost is not None
+    assert talk.client.lost.check(BadCertificate)
+    assert Talk(server, one).client.lost is None
 
 
 def test_plain_transports_are_not_tls(server: ServerTls) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -155,6 +156,7 @@ class ClientTls:
     def __init__(self, server_name: str, ca: Path | None = None, verify: bool = True) -> None:
         self._name = server_name
         self._verify = verify
+        self._trust = trust(ca, verify)
         self._identity: DNS_ID | IPAddress_ID
         self._sni: bytes | None = None  # an address may not stand there (RFC 6066 §3)
         if (address := canonical(server_name)) is not None:
@@ -162,11 +164,6 @@ class ClientTls:
         else:
             self._identity = DNS_ID(server_name)
             self._sni = server_name.encode("ascii")
-        self._options = ssl.CertificateOptions(
-            trustRoot=_authorities(ca) if verify else None,
-            acceptableProtocols=ALPN[:1],
-            enableSessionTickets=True,
-        )
 
     def wrap(self, protocol: IProtocol, clock: IReactorTime) -> TLSMemoryBIOProtocol:
         """`protocol` over TLS, to be connected to a plain transport."""
@@ -175,7 +172,7 @@ class ClientTls:
         return TLSMemoryBIOProtocol(factory, protocol)
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = self._options.clientConnectionForTLS(protocol)
+        connection = self._trust.clientConnectionForTLS(protocol)
         if self._sni is not None:
             connection.set_tlsext_host_name(self._sni)
         if self._verify:
@@ -206,6 +203,18 @@ class ClientTls:
         except Exception as error:  # the X.509 parser has many, and the server chose the bytes
             return f"it names no host ({error})"
         return ""
+
+
+def trust(ca: Path | None, verify: bool) -> ssl.CertificateOptions:
+    """Whom a client believes, as in `ClientTls`. Raises BadFile.
+
+    The same object for all who believe the same, since each loads the authorities anew; another
+    one when the file has changed.
+    """
+    if not verify:
+        return _trust(None)
+    chain = () if ca is None else _certificates(ca)
+    return _trust(tuple(certificate.public_bytes(Encoding.PEM) for certificate in chain))
 
 
 @frozen
@@ -334,12 +343,16 @@ def _key(path: Path) -> PrivateKeyTypes:
         raise BadFile(path, "no private key in PEM form is in it") from None
 
 
-def _authorities(path: Path | None) -> Any:
-    """The certificates of a PEM file, or the system's, as Twisted's IOpenSSLTrustRoot."""
-    if path is None:
-        return ssl.platformTrust()
-    return ssl.trustRootFromCertificates(
-        [ssl.Certificate.loadPEM(c.public_bytes(Encoding.PEM)) for c in _certificates(path)]
+@lru_cache(64)
+def _trust(authorities: tuple[bytes, ...] | None) -> ssl.CertificateOptions:
+    """authorities: certificates in PEM; (): the system's; None: whoever it is."""
+    root: Any = None
+    if authorities:
+        root = ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem) for pem in authorities])
+    elif authorities is not None:
+        root = ssl.platformTrust()
+    return ssl.CertificateOptions(
+        trustRoot=root, acceptableProtocols=ALPN[:1], enableSessionTickets=True
     )
 
 

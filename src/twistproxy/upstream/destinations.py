@@ -1,7 +1,6 @@
 """The open internet: for each place that requests go to, a server made on demand.
 
-A destination lives as long as it has connections; the limits on clients and the keep-alive
-time-out bound how many there are.
+A destination lives as long as it has connections; what bounds these bounds the destinations.
 """
 
 from __future__ import annotations
@@ -37,11 +36,19 @@ class Destinations:
                 self._means,
                 tls=ClientTls(host) if scheme == "https" else None,
                 judge=judge,
-                emptied=partial(self._servers.pop, key, None),
+                emptied=partial(self._forget, key),
             )
             if scheme:  # a tunnel's connection is never used twice
                 self._servers[key] = server
         return server
+
+    def servers(self) -> set[Server]:
+        return set(self._servers.values())
+
+    def _forget(self, key: tuple[Place, Judgement], server: Server) -> None:
+        # A retry can bring back one that was forgotten, beside its successor.
+        if self._servers.get(key) is server:
+            del self._servers[key]
 
     def snapshot(self) -> dict[str, Any]:
         servers = self._servers.values()

@@ -56,6 +56,9 @@ class Parents:
                     return Ways(tuple(servers), False)
         return Ways(tuple(servers), True)
 
+    def servers(self) -> set[Server]:
+        return {parent.server for parent in self._parents}
+
     def snapshot(self) -> dict[str, Any]:
         return {parent.config.name: parent.server.snapshot() for parent in self._parents}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from twistproxy.config import model
-from twistproxy.net.tls import ClientTls
+from twistproxy.net.tls import ClientTls, trust
 from twistproxy.tables import table
 from twistproxy.upstream import Means, balance
 from twistproxy.upstream.server import Server, place_of
@@ -23,18 +23,26 @@ class Pool:
     ) -> None:
         self.name = name
         self.config = config
-        self.servers: list[Server]
+        self._trust = trust(config.tls.ca, config.tls.verify)
         # Servers that did not change keep their connections and what is known of their health.
         kept: dict[model.Server, Server] = {}
-        if before is not None and before.config.tls == config.tls:
+        if before is not None and before._trusts_as(config.tls):
             kept = dict(zip(before.config.servers, before.servers, strict=True))
-        self.servers = [
+        self.servers: list[Server] = [
             kept.get(server) or _server(server, config.tls, means) for server in config.servers
         ]
         balancing = balance.find(config.balance)
         pairs = list(zip(config.servers, self.servers, strict=True))
         self._first = balancing.build([server for told, server in pairs if not told.backup])
         self._backup = balancing.build([server for told, server in pairs if told.backup])
+
+    def is_for(self, config: model.Pool) -> bool:
+        """Whether a new one for this would be the same. Raises as that would."""
+        return self.config == config and self._trusts_as(config.tls)
+
+    def _trusts_as(self, config: model.PoolTls) -> bool:
+        # The file may have changed under the same name.
+        return self.config.tls == config and self._trust is trust(config.ca, config.verify)
 
     def order(self, key: bytes) -> Iterator[Server]:
         """Whom to try: who is up, then the backups, then who is down; each once, lazily.
@@ -50,12 +58,6 @@ class Pool:
                     down.append(server)
         # With nobody left, one that was down may be up by now.
         yield from down
-
-    def close_but(self, kept: set[Server]) -> None:
-        """Let go of the servers that are not in use any more."""
-        for server in self.servers:
-            if server not in kept:
-                server.close()
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -73,21 +75,13 @@ class Pools(Mapping[str, Pool]):
         old: Mapping[str, Pool] = before or {}
         self._pools = {
             name: old[name]
-            if name in old and old[name].config == pool
+            if name in old and old[name].is_for(pool)
             else Pool(name, pool, means, old.get(name))
             for name, pool in config.items()
         }
 
-    def replace(self, before: Pools) -> None:
-        """Close what only the generation before used."""
-        kept = {server for pool in self._pools.values() for server in pool.servers}
-        for pool in before.values():
-            pool.close_but(kept)
-
-    def close(self) -> None:
-        """End all idle connections."""
-        for pool in self._pools.values():
-            pool.close_but(set())
+    def servers(self) -> set[Server]:
+        return {server for pool in self._pools.values() for server in pool.servers}
 
     def snapshot(self) -> dict[str, Any]:
         return {name: pool.snapshot() for name, pool in self._pools.items()}

@@ -17,7 +17,8 @@ from twistproxy.net.tls import ClientTls
 from twistproxy.upstream import Means
 from twistproxy.wire.http1.server_leg import ServerLeg
 
-#: Idle connections kept to one server; the keep-alive time-out ends them, too.
+#: Idle connections kept to one server; the keep-alive time-out ends them, too. To all servers
+#: together it is as many as clients may have.
 IDLE_KEPT: Final = 256
 #: Seconds that a server which refused or died is left alone while others are up.
 OUT_FOR: Final = 10.0
@@ -52,7 +53,7 @@ class Server:
 
     judge: what its addresses must pass before they are connected to; None: that of the means.
     absolute: it is a proxy, which is asked in absolute form (RFC 9112 §3.2.2).
-    emptied: told when its last connection has gone.
+    emptied: told, with this server, when its last connection has gone.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Server:
         judge: Callable[[str, int], Reason | None] | None = None,
         absolute: bool = False,
         authorization: bytes | None = None,
-        emptied: Callable[[], object] | None = None,
+        emptied: Callable[[Server], object] | None = None,
     ) -> None:
         self.place = place
         self.url = place.url
@@ -83,7 +84,8 @@ class Server:
         self._judge = judge
         self._emptied = emptied
         self._idle: deque[ServerLeg] = deque()
-        self._out_until = 0.0
+        self._closed = False
+        self._out_until = 0.0  # 0.0: nothing speaks against it
 
     @property
     def up(self) -> bool:
@@ -93,7 +95,9 @@ class Server:
     @property
     def full(self) -> bool:
         """Whether it has all the connections it may have, none of them idle."""
-        return self._max is not None and not self._idle and self.open >= self._max
+        if self._max is None or self.open < self._max:
+            return False
+        return not any(leg.usable for leg in self._idle)
 
     def take(self) -> ServerLeg | None:
         """An idle connection, the one used last; None if a new one has to be made."""
@@ -106,6 +110,9 @@ class Server:
     def connect(self) -> Deferred[ServerLeg]:
         """A new connection. Fails with `Unreachable`; cancelling it leaves nothing behind."""
         means = self._means
+        if self._out_until:
+            # It may be back: one finds out, the others go elsewhere meanwhile.
+            self._out_until = means.sweep.now + OUT_FOR
         leg = ServerLeg(self.url, means.terms, means.sweep, self._freed, self._lost)
         self.open += 1
         return self._dial(leg).addErrback(self._not_made)
@@ -133,15 +140,26 @@ class Server:
         """It refused, died or kept silent: others go first for a while."""
         self.failures += 1
         self._out_until = self._means.sweep.now + OUT_FOR
+        self._close_idle()  # they would keep silent, too
 
     def close(self) -> None:
         """End the idle connections; those in use end when they become idle."""
-        self._max = 0
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
 
     def _freed(self, leg: ServerLeg) -> None:
-        if self._max == 0 or len(self._idle) >= IDLE_KEPT or self._means.terms.draining:
+        means = self._means
+        if (
+            self._closed
+            or means.terms.draining
+            or len(self._idle) >= IDLE_KEPT
+            # All connections are on the sweep, those of clients too.
+            or len(means.sweep) > 2 * means.terms.limits.connections
+        ):
             leg.close()
         else:
             self._idle.append(leg)
@@ -158,7 +176,7 @@ class Server:
     def _gone(self) -> None:
         self.open -= 1
         if not self.open and self._emptied is not None:
-            self._emptied()
+            self._emptied(self)
 
     def snapshot(self) -> dict[str, Any]:
         return {

@@ -17,7 +17,7 @@ from attrs import frozen
 from twisted.plugin import IPlugin, getPlugins, pluginPackagePaths
 from zope.interface import Attribute, Interface, implementer
 
-__path__.extend(pluginPackagePaths(__name__))  # type: ignore[no-untyped-call]
+__path__.extend(pluginPackagePaths(__name__))
 
 
 class Server(Protocol):
