@@ -51,6 +51,9 @@ class ClientStream(Protocol):
 
     @property
     def peer(self) -> Peer: ...
+    @property
+    def stalled(self) -> bool:
+        """The client does not read as fast as it is sent to: wait for `resume_response`."""
 
     def interim(self, response: Response) -> None:
         """Send a 1xx head; nothing where the client speaks HTTP/1.0 (RFC 9110 §15.2)."""

@@ -115,6 +115,10 @@ class ClientLeg(Protocol):
         return self._state
 
     @property
+    def stalled(self) -> bool:
+        return self._stalled is not None
+
+    @property
     def address(self) -> str:
         """The client's IP address, without a system call."""
         return self._address

@@ -76,7 +76,7 @@ class ServerLeg(Protocol):
         self._touched = False  # a byte of the answer has come
         self._held = False  # the transport is paused by us
         self._stalled: Progress | None = None  # the server does not read
-        self._ending = False  # it takes no other request
+        self._ending = False  # nothing more is asked or read
 
     @property
     def usable(self) -> bool:
@@ -113,7 +113,7 @@ class ServerLeg(Protocol):
         self.transport.write(encode.request_head(request, self._chunked))
 
     def write(self, data: bytes) -> None:
-        if self._state == LOST or not data:
+        if self._ending or not data:
             return
         if self._chunked:
             self.transport.writeSequence(encode.chunk(data))
@@ -121,7 +121,7 @@ class ServerLeg(Protocol):
             self.transport.write(data)
 
     def finish(self, trailers: Fields | None = None) -> None:
-        if self._state == LOST:
+        if self._ending:
             return
         if self._chunked:
             self.transport.write(encode.last_chunk(trailers))
@@ -136,7 +136,7 @@ class ServerLeg(Protocol):
 
     def close(self) -> None:
         """End a connection that nobody uses, once what was written is sent."""
-        if self._state != LOST and not self._ending:
+        if not self._ending:
             self._ending = True
             self.deadline = self._sweep.now + self._terms.timeouts.server
             self.transport.unregisterProducer()
@@ -280,7 +280,7 @@ class ServerLeg(Protocol):
             self.transport.pauseProducing()
 
     def resume_response(self) -> None:
-        if self._held and not self._ending and self._state != LOST:
+        if self._held and not self._ending:
             self._held = False
             self._wait()
             self.transport.resumeProducing()
@@ -312,6 +312,7 @@ class ServerLeg(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._state = LOST
+        self._ending = True
         self._buffer = b""
         self._unfinished = self._stalled = None
         self._sweep.forget(self)
