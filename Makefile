@@ -2,6 +2,7 @@
 # make test   everything that must hold: lint, layers, types, tests
 # make venv   only the virtual environment, .venv
 # make lint   what takes no running program: ruff, import-linter, mypy
+# make bench  how long a normal client waits beside 2,000 slow ones
 # make clean  away with what can be made again
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ TESTS ?= tests
 BIN = $(VENV)/bin
 SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-.PHONY: run venv test lint programs clean
+.PHONY: run venv test lint programs bench clean
 
 venv: $(VENV)/installed
 
@@ -44,6 +45,9 @@ lint: venv
 
 test: venv programs lint
 	$(BIN)/python -m pytest $(TESTS)
+
+bench: venv
+	$(BIN)/python bench/slow_clients.py
 
 # The programs that the live tests start; policy-rc.d keeps nginx and squid from starting now.
 programs:
