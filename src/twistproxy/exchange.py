@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from twistproxy.cache.cache import Cache, Hit, Stale, Writer
 from twistproxy.cache.stored import Key
 from twistproxy.config.model import Config
-from twistproxy.http import conditional, errors, hops, pages
+from twistproxy.http import conditional, errors, hops, pages, uri
 from twistproxy.http.cache_status import CacheStatus
 from twistproxy.http.caching import invalidated
 from twistproxy.http.dates import format_date
@@ -35,7 +35,7 @@ from twistproxy.http.message import IDEMPOTENT, SAFE, Request, Response
 from twistproxy.http.uri import Target
 from twistproxy.net.relay import Relay
 from twistproxy.net.sweep import Sweep
-from twistproxy.policy.plan import Plan, Verdict
+from twistproxy.policy.plan import DEFAULT, Plan, Verdict
 from twistproxy.upstream import problem_of
 from twistproxy.upstream.parents import Parents
 from twistproxy.upstream.pool import Pools
@@ -52,6 +52,10 @@ REPLAYED: Final = 64 << 10
 SLICE: Final = 256 << 10
 #: In Cache-Status and Proxy-Status.
 NAME: Final = "twistproxy"
+#: Methods that Max-Forwards counts for (RFC 9110 §7.6.2).
+_COUNTED: Final = (b"OPTIONS", b"TRACE")
+#: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
+_SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
 
 @frozen
@@ -102,14 +106,28 @@ class Road:
     exchanges: set[Exchange]
 
 
+@define
+class _Held:
+    """An answer of which the client gets nothing before we know whether it is to be passed on."""
+
+    response: Response
+    length: int | None
+    body: bytes = b""
+
+
 class Service(Protocol):
-    """What a service does with an exchange in its own way."""
+    """What a service does with an exchange in its own way.
+
+    allowed: the value of Allow.
+    """
+
+    allowed: bytes
 
     def sides(self, exchange: Exchange) -> tuple[str, ...]:
         """Whose rules decide, in this order."""
 
-    def key(self, exchange: Exchange) -> Key | Problem:
-        """What the answer is kept under: who answers, and for which URI."""
+    def key(self, exchange: Exchange, target: Target) -> Key | Problem:
+        """What the answer for a target is kept under: who answers, and for which URI."""
 
     def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
         """Who may answer, best first."""
@@ -117,12 +135,13 @@ class Service(Protocol):
     def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
         """The head for that server. fields: a copy without the fields of the connection."""
 
-    def response(self, exchange: Exchange, fields: Fields) -> None:
-        """Change the fields of a response before the client gets it."""
+    def response(self, exchange: Exchange, response: Response) -> None:
+        """Change the fields of a final response before the client gets it."""
 
     def timeout(self, exchange: Exchange) -> float: ...
     def retries(self, exchange: Exchange) -> int: ...
-    def cloaks(self, exchange: Exchange) -> bool: ...
+    def cloaks(self, exchange: Exchange) -> bool:
+        """Whether the client must not learn what the servers are."""
 
 
 class Exchange:
@@ -132,18 +151,18 @@ class Exchange:
     """
 
     __slots__ = (
-        "_again",
         "_asked",
         "_attempts",
         "_body_ended",
         "_dialling",
+        "_held",
         "_key",
         "_leg",
         "_order",
         "_relay",
         "_replay",
         "_reply_from",
-        "_server_paused",
+        "_sent",
         "_stale",
         "_trailers",
         "_writer",
@@ -205,8 +224,8 @@ class Exchange:
         self._asked = 0
         self._attempts = 1
         self._key: Key | None = None
-        self._again = False
         self._dialling: Deferred[Any] | None = None
+        self._held: _Held | None = None
         self._leg: ServerLeg | None = None
         self._relay: Relay | None = None
         self._stale: Stale | None = None
@@ -215,7 +234,7 @@ class Exchange:
         self._body_ended = True
         self._trailers: Fields | None = None
         self._reply_from: tuple[memoryview, int] | None = None
-        self._server_paused = False
+        self._sent = 0.0  # when the server was asked, on our clock
         road.exchanges.add(self)
 
     @property
@@ -252,11 +271,15 @@ class Exchange:
             return
         for side in self.service.sides(self):
             verdict = self.generation.policy.decide(self, side)  # type: ignore[arg-type]
-            if self.rule is None or verdict.rule != "default":
-                self.rule = verdict.rule
             if verdict.action != "allow":
+                self.rule = verdict.rule
                 self._turn_away(verdict)
                 return
+            if self.rule is None or verdict.rule != DEFAULT:
+                self.rule = verdict.rule
+        if self.request.method in _COUNTED and hops.max_forwards(self.request.fields) == 0:
+            self._answer_as_the_last(self.request)
+            return
         self.look_up()
 
     def _turn_away(self, verdict: Verdict) -> None:
@@ -265,20 +288,34 @@ class Exchange:
         problem = errors.REQUEST_DENIED.about(what=what).as_status(verdict.status)
         self.fail(problem, verdict.location)
 
+    def _answer_as_the_last(self, request: Request) -> None:
+        """Max-Forwards lets it go no further."""
+        if request.method == b"OPTIONS":
+            self.answer(Response(200, Fields([(b"Allow", self.service.allowed)])))
+            return
+        line = b"%b %b HTTP/%d.%d\r\n" % (request.method, request.target, *request.version)
+        body = line + request.fields.without(_SECRETS).encode() + b"\r\n"
+        self.answer(Response(200, Fields([(b"Content-Type", b"message/http")])), body)
+
     # -- look up ----------------------------------------------------------------------
 
     def look_up(self) -> None:
         """Have we got it?"""
-        request = self.request
+        request, target = self.request, self.target
         assert request is not None
-        if request.method == b"CONNECT" or self.switch:
+        assert target is not None
+        if request.method == b"CONNECT":
             self.fetch()
             return
-        key = self.service.key(self)
+        key = self.service.key(self, target)
         if isinstance(key, Problem):
             self.fail(key)
             return
         self._key = key
+        if self.switch:
+            self.cache_status = CacheStatus(fwd="bypass", detail="upgrade")
+            self.fetch()
+            return
         now = self.road.wall()
         found = self.road.cache.lookup(key, request, now)
         if isinstance(found, Hit):
@@ -345,7 +382,7 @@ class Exchange:
         relay, self._relay = self._relay, None
         if relay is not None:
             relay.abort()
-        if self.ended or failure.check(CancelledError):
+        if failure.check(CancelledError):
             return
         assert self.server is not None
         assert failure.value is not None
@@ -369,11 +406,16 @@ class Exchange:
         fields = request.fields
         if self._stale is not None:
             fields = conditional.ask(fields, self._stale.conditions)
-        head = self.service.request(self, hops.request_fields(fields, self.switch), server)
+        fields = hops.request_fields(fields, self.switch)
+        if request.method in _COUNTED and (left := hops.max_forwards(fields)):
+            fields.set(b"Max-Forwards", b"%d" % (left - 1))
+        head = self.service.request(self, fields, server)
         self.requested = self.road.wall()
-        self.waited = self.road.clock.seconds()
+        self._sent = self.road.clock.seconds()
         switch = self.switch or request.method == b"CONNECT"
         leg.send(self, head, self.framing, self.service.timeout(self), switch)
+        if self.stream.stalled:
+            leg.pause_response()
         if self.framing:
             for data in self._replay or ():
                 leg.write(data)
@@ -405,9 +447,9 @@ class Exchange:
         self.fail(problem)
 
     def client_lost(self) -> None:
-        if self._relay is None:
+        if not self.ended:
             self.error = self.error or "client_lost"
-        self._end()
+            self._end()
 
     def pause_request(self) -> None:
         if not self._body_ended:
@@ -427,20 +469,23 @@ class Exchange:
         """The final head; what follows of the body comes by `data_received`."""
         assert self.server is not None
         self.server.succeeded()
-        self.waited = self.road.clock.seconds() - self.waited
+        self.waited = self.road.clock.seconds() - self._sent
         if response.status == 407 and self.server.absolute:
             # The challenge is for us, who have no answer; the client can't give one.
             self.fail(errors.PARENT_REFUSED.about(server=self.server.url))
             return
-        if self._stale is not None and response.status == 304:
-            self._confirmed(self._stale, response)
+        if response.status == 304 and self._stale is not None and self._stale.conditions:
+            self._held = _Held(response, length)  # until the leg is free for what may follow
             return
         self._stale = None
         self.store(response, length)
-        if self.service.cloaks(self) and pages.is_of_a_server(response):
-            self.fail(errors.SERVER_PAGE.as_status(response.status))
-            return
-        self.reply(response, length, data)
+        if self._writer is not None and data:
+            self._writer.write(data)
+        if pages.tells_of_an_error(response) and self.service.cloaks(self):
+            self._held = _Held(response, length)
+            self._hold(self._held, data)
+        else:
+            self.reply(response, length, data)
 
     def server_failed(self, problem: Problem) -> None:
         leg, self._leg = self._leg, None
@@ -453,17 +498,17 @@ class Exchange:
                 self.server.failed()
             self.fail(problem)
             return
-        may_repeat = self.request.method in IDEMPOTENT and self._replay is not None
-        if leg.exchanges > 1 and problem.name == "connection_terminated":
-            # It was idle, and closed as we sent: that says nothing of the server.
-            if may_repeat and not self._again:
-                self._again = True
-                self._pause_for_another()
-                self._ask(self.server, fresh=True)
-                return
-        else:
+        # It was idle, and closed as we sent: that says nothing of the server.
+        was_idle = leg.exchanges > 1 and problem.name == errors.CONNECTION_TERMINATED.name
+        if not was_idle:
             self.server.failed()
-        if may_repeat and self._asked < self._attempts:
+        if self.request.method not in IDEMPOTENT or self._replay is None:
+            self.fail(problem)
+        elif was_idle:
+            self._asked -= 1
+            self._pause_for_another()
+            self._ask(self.server, fresh=True)
+        elif self._asked < self._attempts:
             self._pause_for_another()
             self._try_next(problem)
         else:
@@ -480,12 +525,13 @@ class Exchange:
         """May we keep it?"""
         request, cache, key = self.request, self.road.cache, self._key
         assert request is not None
-        if key is None:  # an upgrade that was not taken
+        if key is None:  # a CONNECT that the parent refused
             return
-        if request.method not in SAFE:
-            urls = invalidated(request.method, key.url, response)
-            cache.invalidate([Key(key.who, url) for url in urls], self.road.wall())
         now = self.road.wall()
+        if request.method not in SAFE:
+            cache.invalidate(self._outdated(key, request.method, response), now)
+        if self.switch:  # and not taken
+            return
         self._writer = cache.store(key, request, response, self.requested, now, length)
         self.cache_status = self.cache_status._replace(
             fwd_status=response.status,
@@ -493,11 +539,17 @@ class Exchange:
             detail=self.cache_status.detail or cache.refusal,
         )
 
+    def _outdated(self, key: Key, method: bytes, response: Response) -> Iterator[Key]:
+        """What an unsafe request has changed, in the spelling that it is kept under."""
+        for url in invalidated(method, key.url, response):
+            target = self.target if url == key.url else uri.absolute(url.encode("latin-1"))
+            if isinstance(target, Target):
+                outdated = self.service.key(self, target)
+                if isinstance(outdated, Key):
+                    yield outdated
+
     def _confirmed(self, stale: Stale, response: Response) -> None:
         """A 304 to our own condition: what is stored is fresh again, if it is what was meant."""
-        self._stale = None
-        # The leg is free when this returns; what it still tells is not for us.
-        self._leg = None
         now = self.road.wall()
         hit = self.road.cache.refresh(stale, response, self.requested, now)
         if hit is not None:
@@ -514,17 +566,18 @@ class Exchange:
         fields = hops.response_fields(response.fields, False)
         if response.status == 204:
             fields.remove(b"content-length")  # RFC 9110 §8.6
-        if b"date" not in fields:
-            fields.add(b"Date", format_date(self.road.wall()))  # RFC 9110 §6.6.1
-        self._start(Response(response.status, fields, response.reason), length, data)
-        if data and self._writer is not None:
-            self._writer.write(data)
+        self._start(
+            Response(response.status, fields, response.reason, response.version), length, data
+        )
 
     def data_received(self, data: bytes) -> None:
-        self.bytes_out += len(data)
-        self.stream.write(data)
         if self._writer is not None:
             self._writer.write(data)
+        if self._held is None:
+            self.bytes_out += len(data)
+            self.stream.write(data)
+        else:
+            self._hold(self._held, data)
 
     def response_ended(self, trailers: Fields | None) -> None:
         if self._leg is None:
@@ -533,7 +586,34 @@ class Exchange:
         if self._writer is not None:
             self._writer.finish()
             self._writer = None
-        self._finish(trailers)
+        held, stale = self._held, self._stale
+        if held is not None and stale is not None:
+            self._held = self._stale = None
+            self._confirmed(stale, held.response)
+            return
+        if held is not None:
+            self._let_go(held)
+        if not self.ended:
+            self._finish(trailers)
+
+    def _hold(self, held: _Held, data: bytes) -> None:
+        """Wait for the whole of an error's page, which may name its server, while it is short."""
+        held.body += data
+        if max(held.length or 0, len(held.body)) > pages.LONGEST:
+            self._let_go(held)
+
+    def _let_go(self, held: _Held) -> None:
+        self._held = None
+        if pages.is_of_a_server(held.response, held.body):
+            self._cover(held.response)
+        else:
+            self.reply(held.response, held.length, held.body)
+
+    def _cover(self, response: Response) -> None:
+        """Answer with a page of ours in the place of one that names its server."""
+        self._leg_done()
+        fields = pages.without_page(hops.response_fields(response.fields, False))
+        self._reply_page(errors.SERVER_PAGE.as_status(response.status), fields)
 
     def _reply_stored(self, hit: Hit, status: CacheStatus) -> None:
         """Answer out of the cache, or with a 304 where the client has it, too."""
@@ -544,47 +624,59 @@ class Exchange:
         response = hit.not_modified(request, now)
         body = b""
         if response is None:
-            response = hit.response(now)
+            response, body = hit.response(now), hit.body
+            if pages.is_of_a_server(response, body) and self.service.cloaks(self):
+                self._cover(response)
+                return
             if request.method == b"HEAD":
-                response.fields.set(b"Content-Length", b"%d" % len(hit.body))
-            else:
-                body = hit.body
-        self._start(response, len(body), body[:SLICE] if len(body) > SLICE else body)
+                if response.status != 204:  # RFC 9110 §8.6
+                    response.fields.set(b"Content-Length", b"%d" % len(body))
+                body = b""
         if len(body) > SLICE:
+            self._start(response, len(body), body[:SLICE])
             self._reply_from = memoryview(body), SLICE
             self._reply_more()
         else:
+            self._start(response, len(body), body)
             self._finish(None)
 
     def _reply_more(self) -> None:
         """Write slices of a stored body until the client has to catch up."""
-        while self._reply_from is not None and not self._server_paused and not self.ended:
+        while self._reply_from is not None and not self.stream.stalled:
             body, at = self._reply_from
-            self.data_received(bytes(body[at : at + SLICE]))
-            if at + SLICE < len(body):
-                self._reply_from = body, at + SLICE
-            else:
-                self._reply_from = None
+            data = bytes(body[at : at + SLICE])
+            self._reply_from = (body, at + SLICE) if at + SLICE < len(body) else None
+            self.bytes_out += len(data)
+            self.stream.write(data)
+            if self._reply_from is None and not self.ended:
                 self._finish(None)
 
     def pause_response(self) -> None:
-        self._server_paused = True
         if self._leg is not None:
             self._leg.pause_response()
 
     def resume_response(self) -> None:
-        self._server_paused = False
         if self._leg is not None:
             self._leg.resume_response()
-        elif self._reply_from is not None:
+        else:
             self._reply_more()
 
     def _start(self, response: Response, length: int | None, data: bytes) -> None:
-        self.status = response.status
+        fields = response.fields
+        if b"date" not in fields:
+            fields.add(b"Date", format_date(self.road.wall()))  # RFC 9110 §6.6.1
+        self._present(response)
+        self.cache_status.append_to(fields)
         self.bytes_out += len(data)
-        self.cache_status.append_to(response.fields)
-        self.service.response(self, response.fields)
         self.stream.start(response, length, data)
+
+    def _present(self, response: Response) -> None:
+        """What each final head has, a tunnel's too."""
+        self.status = response.status
+        self.service.response(self, response)
+        if self.side == "forward" and self.error is None:  # else it is said already
+            said = pages.proxy_status(None, NAME, rule=self.rule)
+            response.fields.add(b"Proxy-Status", said)
 
     def _finish(self, trailers: Fields | None) -> None:
         self.stream.finish(trailers)
@@ -602,8 +694,20 @@ class Exchange:
             self.stream.abort()
             self._end()
             return
+        fields = Fields()
+        if location is not None:
+            fields.add(b"Location", location.encode("ascii", "ignore"))
+        if problem.status == 405:
+            fields.add(b"Allow", self.service.allowed)
+        # Inside, a rule is no secret, even where the servers are.
+        cloak = self.side == "reverse" and self.service.cloaks(self)
+        said = pages.proxy_status(problem, NAME, rule=self.rule, cloak=cloak)
+        fields.add(b"Proxy-Status", said)
+        self.cache_status = self.cache_status._replace(detail=problem.name)
+        self._reply_page(problem, fields, location)
+
+    def _reply_page(self, problem: Problem, fields: Fields, location: str | None = None) -> None:
         request = self.request
-        cloak = self.service.cloaks(self)
         content_type, body = pages.render(
             problem,
             accept=request.fields.get(b"accept") if request else None,
@@ -611,27 +715,14 @@ class Exchange:
             proxy=NAME,
             rule=self.rule,
             location=location,
-            cloak=cloak,
+            cloak=self.service.cloaks(self),
         )
-        fields = Fields(
-            [
-                (b"Date", format_date(self.road.wall())),
-                (b"Content-Type", content_type),
-                (b"Content-Length", b"%d" % len(body)),
-                (b"Cache-Control", b"no-store"),
-            ]
-        )
-        if location is not None:
-            fields.add(b"Location", location.encode("ascii", "ignore"))
-        if problem.status == 405:
-            fields.add(b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
-        fields.add(
-            b"Proxy-Status",
-            pages.proxy_status(problem, NAME, rule=self.rule, cloak=cloak),
-        )
-        body = b"" if request is not None and request.method == b"HEAD" else body
-        self.cache_status = self.cache_status._replace(detail=problem.name)
-        self._start(Response(problem.status, fields, b""), len(body), body)
+        fields.add(b"Content-Type", content_type)
+        fields.add(b"Content-Length", b"%d" % len(body))
+        fields.add(b"Cache-Control", b"no-store")
+        if request is not None and request.method == b"HEAD":
+            body = b""
+        self._start(Response(problem.status, fields), len(body), body)
         self._finish(None)
 
     def answer(self, response: Response, body: bytes = b"") -> None:
@@ -664,9 +755,9 @@ class Exchange:
         leg.hand_over(relay.right)
 
     def _hand_over(self, response: Response, relay: Relay) -> None:
-        self.status = response.status
         self.road.counts.tunnels += 1
-        self.service.response(self, response.fields)
+        response.fields.remove(b"content-length")  # of a 2xx to CONNECT: RFC 9110 §9.3.6
+        self._present(response)
         self.stream.hand_over(response, relay.left)
 
     def _tunnel_ended(self, relay: Relay) -> None:
@@ -682,9 +773,10 @@ class Exchange:
 
     def abort(self) -> None:
         """Break off, whatever it is doing."""
-        if self._relay is not None:
+        if self._relay is not None and self.status:
             self._relay.abort()
         else:
+            self.error = self.error or "aborted"
             self.stream.abort()
             self._end()
 
@@ -717,7 +809,7 @@ class Exchange:
         relay, self._relay = self._relay, None
         if relay is not None:
             relay.abort()
-        self._replay = self._reply_from = self._stale = None
+        self._replay = self._reply_from = self._held = self._stale = None
         road = self.road
         road.exchanges.discard(self)
         counts = road.counts

@@ -93,9 +93,8 @@ def is_of_a_server(response: Response, body: bytes) -> bool:
         return False
     if _SIGNATURE.search(body):
         return True
-    products = _PRODUCT.findall((response.fields.get(b"server") or b"").lower())
-    page = body.lower()
-    return any(product in page for product in products)
+    products = _PRODUCT.findall(response.fields.get(b"server") or b"")
+    return any(re.search(_A_WORD % re.escape(product), body, re.I) for product in products)
 
 
 def without_page(fields: Fields) -> Fields:
@@ -143,13 +142,15 @@ def prefers_html(accept: bytes | None) -> bool:
 _SIGNATURE = re.compile(
     rb"<hr>\s*<center>[^<>]{1,64}</center>"
     rb"|<address>[^<>]{0,200} Server at "
+    rb'|<div id="header"><h1>Server Error</h1></div>'  # IIS
     rb'|<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2\.0//EN">'
     rb"|\b(?:Apache Tomcat|LiteSpeed Web Server|Varnish cache server|Powered by Jetty|"
     rb"GlassFish Server|WebLogic Server|Microsoft-IIS|IIS [0-9.]+ Detailed Error)\b"
     rb"|\b(?:nginx|openresty|Apache|Caddy|lighttpd|Jetty|WEBrick|Werkzeug|squid|Cherokee)/[0-9]",
     re.IGNORECASE,
 )
-_PRODUCT = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 §10.2.4
+_PRODUCT = re.compile(rb"[\w.-]{1,64}/[\w.-]{1,64}")  # RFC 9110 §10.1.5
+_A_WORD = rb"(?<![\w/.-])%b(?![\w/-])"
 
 _OF_THE_PAGE = frozenset(
     b"accept-ranges age cache-control content-digest content-disposition content-encoding"

@@ -9,8 +9,8 @@ from typing import Final
 
 from twistproxy.cache.stored import Key
 from twistproxy.config import model
-from twistproxy.exchange import NAME, Exchange, Road
-from twistproxy.http import errors, hops, pages, uri
+from twistproxy.exchange import Exchange, Road
+from twistproxy.http import errors, hops, uri
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
@@ -23,11 +23,6 @@ from twistproxy.wire import ClientStream
 
 ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT"
 
-#: Methods that Max-Forwards counts for (RFC 9110 §7.6.2).
-_LIMITED: Final = (b"OPTIONS", b"TRACE")
-#: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
-_SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
-
 
 class Forward:
     """A `Door` and a `Service`.
@@ -35,6 +30,8 @@ class Forward:
     judge: what an address must pass before it is connected to; swapped by a reload.
     reverse: the door that requests for our own sites are handed to; None where it isn't open.
     """
+
+    allowed = ALLOWED
 
     def __init__(
         self,
@@ -77,8 +74,6 @@ class Forward:
         exchange.target = target
         if request.target == b"*":
             exchange.answer(Response(200, Fields([(b"Allow", ALLOWED)])))
-        elif request.method in _LIMITED and hops.max_forwards(request.fields) == 0:
-            exchange.answer(*_last(request))
         elif self._is_ours(request, target):
             assert self.reverse is not None
             exchange.service = self.reverse
@@ -119,9 +114,8 @@ class Forward:
     def sides(self, exchange: Exchange) -> tuple[str, ...]:
         return ("forward",)
 
-    def key(self, exchange: Exchange) -> Key:
-        assert exchange.target is not None
-        return Key("open", exchange.target.received_url)
+    def key(self, exchange: Exchange, target: Target) -> Key:
+        return Key("open", target.received_url)
 
     def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
         target = exchange.target
@@ -154,9 +148,6 @@ class Forward:
         # RFC 9112 §3.2.2: the host of the target, whatever Host said.
         if fields.get(b"host") != target.authority.encode():
             fields.set(b"Host", target.authority.encode())
-        hops_left = hops.max_forwards(fields)
-        if hops_left is not None and request.method in _LIMITED:
-            fields.set(b"Max-Forwards", b"%d" % (hops_left - 1))
         if anonymity != "elite":
             hops.via(fields, request.version, self.road.pseudonym)
         if anonymity == "transparent" and (client := exchange.stream.peer.address):
@@ -174,11 +165,10 @@ class Forward:
             return Request(request.method, b"*", fields)  # RFC 9112 §3.2.4
         return Request(request.method, target.received, fields)
 
-    def response(self, exchange: Exchange, fields: Fields) -> None:
-        if self.config.anonymity != "elite" and exchange.server is not None:
-            hops.via(fields, (1, 1), self.road.pseudonym)
-        if exchange.error is None:  # else it is said already
-            fields.add(b"Proxy-Status", pages.proxy_status(None, NAME, rule=exchange.rule))
+    def response(self, exchange: Exchange, response: Response) -> None:
+        passed_on = exchange.cached is not None and exchange.error is None
+        if passed_on and self.config.anonymity != "elite":
+            hops.via(response.fields, response.version, self.road.pseudonym)
 
     def timeout(self, exchange: Exchange) -> float:
         return self.road.terms.timeouts.server
@@ -188,12 +178,3 @@ class Forward:
 
     def cloaks(self, exchange: Exchange) -> bool:
         return False
-
-
-def _last(request: Request) -> tuple[Response, bytes]:
-    """The answer where Max-Forwards lets the request go no further (RFC 9110 §7.6.2)."""
-    if request.method == b"OPTIONS":
-        return Response(200, Fields([(b"Allow", ALLOWED)])), b""
-    line = b"%b %b HTTP/%d.%d\r\n" % (request.method, request.target, *request.version)
-    body = line + request.fields.without(_SECRETS).encode() + b"\r\n"
-    return Response(200, Fields([(b"Content-Type", b"message/http")])), body

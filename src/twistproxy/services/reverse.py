@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 from twistproxy.cache.stored import Key
@@ -14,12 +16,13 @@ from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
 from twistproxy.upstream.server import Server
-from twistproxy.wire import ClientStream
+from twistproxy.wire import ClientStream, Peer
 
 #: What tells which software a server runs.
 _OF_THE_SERVER: Final = (
     b"server", b"via", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version",
     b"x-generator", b"x-runtime", b"x-backend-server", b"x-served-by", b"x-varnish",
+    b"cache-status",
 )  # fmt: skip
 
 ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -32,6 +35,8 @@ class Reverse:
     same_certificate: whether two hosts are shown the same certificate.
     """
 
+    allowed = ALLOWED
+
     def __init__(self, road: Road) -> None:
         self.road = road
         self.ports: set[int] = set()
@@ -43,7 +48,11 @@ class Reverse:
             exchange.fail(request)
             return exchange
         exchange.request = request
-        target = self._target(request, stream)
+        told = exchange.told = forwarded.client_of(
+            stream.peer.address, request.fields, self._config(exchange).trusted_proxies
+        )
+        exchange.client = told.client
+        target = self._target(request, stream.peer, told.scheme)
         if isinstance(target, Problem):
             exchange.fail(target)
         elif request.target == b"*":
@@ -54,23 +63,20 @@ class Reverse:
 
     def enter(self, exchange: Exchange, request: Request, target: Target, framing: int) -> None:
         """Set out with a target of ours, from this door or handed over from the forward one."""
-        peer = exchange.stream.peer
+        if target.host:
+            # Servers are asked for what rules, routes and cache saw, however it was spelt.
+            request.fields.set(b"Host", target.authority.encode())
         exchange.target = target = self._without_our_port(target)
         exchange.route = exchange.generation.routes.match(target)
-        config = self._config(exchange)
-        if exchange.side == "reverse":
-            exchange.told = forwarded.client_of(
-                peer.address, request.fields, config.trusted_proxies
-            )
-            exchange.client = exchange.told.client
         exchange.begin(request, target, framing)
 
-    def _target(self, request: Request, stream: ClientStream) -> Target | Problem:
-        peer = stream.peer
-        scheme = "https" if peer.tls else "http"
+    def _target(self, request: Request, peer: Peer, told_scheme: str | None) -> Target | Problem:
+        scheme = told_scheme or ("https" if peer.tls else "http")
         host = request.fields.get(b"host")
         if request.method == b"CONNECT":
             return errors.METHOD_NOT_ALLOWED.about(method="CONNECT")
+        if request.target == b"*" and request.method != b"OPTIONS":
+            return errors.BAD_REQUEST.about(why="only OPTIONS can be asked of *")
         if request.target.startswith(b"/") or request.target == b"*":
             path = b"/" if request.target == b"*" else request.target
             # HTTP/1.0 needs no Host: then only a route for any host takes it.
@@ -79,9 +85,11 @@ class Reverse:
             target = uri.absolute(request.target)  # RFC 9112 §3.2.2: a server must take it
         if isinstance(target, Problem):
             return target
+        if target.scheme == "https" != scheme:  # RFC 9110 §7.4
+            return errors.BAD_REQUEST.about(why="https is asked for on a connection without TLS")
         misdirected = (
             peer.sni is not None
-            and target.host != peer.sni
+            and target.host not in ("", peer.sni)
             and not self.same_certificate(peer.sni, target.host)
         )
         if misdirected:
@@ -102,24 +110,23 @@ class Reverse:
     def sides(self, exchange: Exchange) -> tuple[str, ...]:
         return ("forward", "reverse") if exchange.side == "forward" else ("reverse",)
 
-    def key(self, exchange: Exchange) -> Key | Problem:
-        assert exchange.target is not None
-        if exchange.route is None:
-            return errors.NOT_FOUND.about(url=exchange.target.url)
-        return Key(f"pool:{exchange.route.pool}", exchange.target.url)
+    def key(self, exchange: Exchange, target: Target) -> Key | Problem:
+        route = exchange.route
+        if target is not exchange.target:
+            target = self._without_our_port(target)
+            route = exchange.generation.routes.match(target)
+        if route is None:
+            return errors.NOT_FOUND.about(url=target.url)
+        return Key(f"pool:{route.pool}", target.url)
 
     def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
-        if exchange.route is None:
-            return errors.NOT_FOUND.about(url=exchange.target and exchange.target.url)
         return exchange.generation.pools[exchange.route.pool].order(exchange.client.encode())
 
     def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
         request, target, told = exchange.request, exchange.target, exchange.told
         assert request is not None
         assert target is not None
-        host = request.fields.get(b"host")
-        if exchange.side == "forward" or not host:
-            host = (target.authority if target.host else server.place.authority).encode()
+        host = request.fields.get(b"host") or server.place.authority.encode()
         fields.set(b"Host", host)
         # A forward client stays unknown unless `anonymity` names it.
         peer = exchange.stream.peer.address
@@ -135,17 +142,18 @@ class Reverse:
             host=host.decode("latin-1"),
         )
         hops.via(fields, request.version, self.road.pseudonym)
-        path = target.path
-        prefix = exchange.route.strip_prefix
-        if prefix and path.startswith(prefix):
-            path = "/" + path[len(prefix) :].lstrip("/")
+        if target.whole and request.method == b"OPTIONS":
+            return Request(request.method, b"*", fields)  # RFC 9112 §3.2.4
+        path = _below(exchange.route.strip_prefix, target.path)
         if target.query is not None:
             path = f"{path}?{target.query}"
         return Request(request.method, path.encode("ascii"), fields)
 
-    def response(self, exchange: Exchange, fields: Fields) -> None:
+    def response(self, exchange: Exchange, response: Response) -> None:
         if self.cloaks(exchange):
-            fields.remove(*_OF_THE_SERVER)
+            response.fields.remove(*_OF_THE_SERVER)
+            if exchange.error is None:  # else it is ours
+                response.fields.remove(b"proxy-status")
 
     def timeout(self, exchange: Exchange) -> float:
         timeout: float | None = exchange.route.timeout
@@ -158,3 +166,19 @@ class Reverse:
     def cloaks(self, exchange: Exchange) -> bool:
         config = exchange.generation.config.reverse
         return config is None or config.cloak
+
+
+def _below(prefix: str | None, path: str) -> str:
+    """The path without a prefix of whole segments: what is below "/api" is not "/apix"."""
+    if prefix is None:
+        return path
+    above = _folder(prefix)
+    return path[len(above) :] or "/" if f"{path}/".startswith(f"{above}/") else path
+
+
+@lru_cache(256)
+def _folder(prefix: str) -> str:
+    """In normal form, without a slash at its end."""
+    with suppress(ValueError):  # half an escape: no path begins with it
+        prefix = uri.path_prefix(prefix)
+    return prefix.rstrip("/")

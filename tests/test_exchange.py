@@ -1,0 +1,1452 @@
+"""The road: scripts of what happens and what is then done, phase by phase."""
+
+from __future__ import annotations
+
+import gc
+import json
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from road import DATE, FRESH, NOW, Play, answer, configured, counted
+from twistproxy.cache.cache import Cache
+from twistproxy.exchange import REPLAYED, SLICE, Exchange
+from twistproxy.http import errors
+from twistproxy.http.dates import format_date
+from twistproxy.net.dial import Reason
+from twistproxy.wire import Peer
+
+URL = "http://a.test/"
+GET = f"GET {URL} HTTP/1.1"
+
+SHOP = """
+[reverse]
+cloak = false
+[[reverse.route]]
+hosts = ["shop.test"]
+pool = "shop"
+[pools.shop]
+servers = ["http://one.test", "http://two.test"]
+"""
+BOTH = SHOP + "[forward]\n"
+ONE_SERVER = SHOP.replace(', "http://two.test"', "")
+PARENT = """
+[forward]
+[[forward.parent]]
+name = "out"
+url = "http://us:secret@parent.test:8888"
+fail = "%s"
+"""
+CLOSED, OPEN = PARENT % "closed", PARENT % "open"
+
+
+def rules(*rules: str, default: str = "allow") -> str:
+    tables = "".join(f"[[policy.rule]]\n{rule}\n" for rule in rules)
+    return f'[policy]\ndefault = "{default}"\n{tables}'
+
+
+# -- a whole exchange -----------------------------------------------------------------------------
+
+
+def test_a_miss_from_head_to_end() -> None:
+    play = Play()
+    play.ask(GET, "Accept: */*")
+    play.did("dial a.test:80")
+    play.connect()
+    play.did("a.test:80#1 GET / HTTP/1.1")
+    play.after(0.5)
+    play.answer("200 OK", "Content-Type: text/plain", body=b"hello")
+    play.did("200", "body hello", "end")
+    assert play.field("Date") == format_date(NOW + 0.5).decode()
+    assert play.field("Content-Type") == "text/plain"
+    assert play.field("Cache-Status") == (
+        "twistproxy; fwd=uri-miss; fwd-status=200; detail=no-freshness"
+    )
+    play.over(
+        status=200, error=None, rule="default", cached="uri-miss", server="http://a.test:80",
+        side="forward", bytes_in=0, bytes_out=5, waited=0.5, target=URL,
+    )  # fmt: skip
+
+
+def test_a_body_comes_as_it_is_sent() -> None:
+    play = Play()
+    play.ask(GET)
+    play.connect()
+    play.wire.says(b"HTTP/1.1 200 OK\r\nDate: then\r\nTransfer-Encoding: chunked\r\n\r\n")
+    play.did("dial a.test:80", "a.test:80#1 GET / HTTP/1.1", "200")
+    assert (play.length, play.field("Date"), play.field("Transfer-Encoding")) == (
+        None,
+        "then",
+        None,
+    )
+    play.wire.says(b"2\r\nhe\r\n3\r\nllo\r\n")
+    play.did("body hello")
+    play.wire.says(b"0\r\n\r\n")
+    play.did("end")
+    play.over(bytes_out=5)
+
+
+def test_trailers_are_passed_on() -> None:
+    play = Play()
+    client = play.ask(GET)
+    play.connect()
+    play.wire.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 7\r\n\r\n")
+    assert client.trailers is not None
+    assert client.trailers.get(b"x-sum") == b"7"
+
+
+def test_a_connection_is_used_again() -> None:
+    play = Play()
+    play.exchange(GET)
+    play.ask(GET)
+    play.did("a.test:80#1 GET / HTTP/1.1")
+    play.answer("200 OK")
+    play.over(status=200)
+
+
+def test_a_close_delimited_answer() -> None:
+    play = Play()
+    play.ask(GET)
+    play.connect()
+    play.answer("200 OK", body=b"he", whole=False)
+    play.done.clear()
+    play.wire.says(b"llo")
+    play.wire.closes()
+    play.did("body llo", "end")
+    play.over(status=200, error=None)
+
+
+def test_204_has_no_length() -> None:
+    play = Play()
+    play.ask(GET)
+    play.connect()
+    play.answer("204 No Content", "Content-Length: 0")
+    assert play.field("Content-Length") is None
+    play.over(status=204)
+
+
+def test_fields_of_the_connection_stay_on_it() -> None:
+    play = Play()
+    play.ask(
+        GET, "Connection: close, X-Mine", "X-Mine: 1", "Proxy-Authorization: Basic x", "TE: gzip"
+    )
+    play.connect()
+    for name in ("connection", "x-mine", "proxy-authorization", "te"):
+        assert play.asked(name) is None
+    play.answer("200 OK", "Connection: X-Theirs", "X-Theirs: 1", "Keep-Alive: timeout=5")
+    for name in ("connection", "x-theirs", "keep-alive"):
+        assert play.field(name) is None
+
+
+def test_neither_deferred_nor_delayed_call_where_all_is_at_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    play = Play(ONE_SERVER + "[forward]")
+    play.exchange("GET http://a.test/hit HTTP/1.1", FRESH, body=b"kept")
+    play.exchange("GET / HTTP/1.1")
+    waiting = counted(monkeypatch, (Deferred, "__init__"), (Clock, "callLater"), (Cache, "lookup"))
+    with waiting as calls:
+        play.ask("GET http://a.test/hit HTTP/1.1")
+        play.did("200", "body kept", "end")
+        play.ask("GET http://a.test/miss HTTP/1.1")
+        play.answer("200 OK", FRESH, body=b"m")
+        play.ask("GET /miss HTTP/1.1")
+        play.answer("200 OK", body=b"m")
+    assert calls == ["Cache.lookup"] * 3
+    play.over(status=200)
+
+
+def test_no_cycle_keeps_what_is_over() -> None:
+    play = Play(
+        BOTH.replace("cloak = false", "")
+        + rules('name = "no"\nwhen = { path = "/no" }\naction = "deny"')
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        play.exchange(GET, FRESH, body=b"x" * (2 * SLICE))
+        play.ask(GET)  # a hit
+        play.ask("GET /no HTTP/1.1")
+        play.ask("GET / HTTP/1.1")
+        play.connect().closes()  # without an answer
+        play.refuse()
+        play.ask("GET / HTTP/1.1")
+        play.connect()
+        play.answer("500 No", body=b"<hr><center>nginx</center>")
+        tunnel = play.ask("CONNECT a.test:443 HTTP/1.1")
+        play.connect()
+        assert tunnel.wire is not None
+        tunnel.wire.dies()
+        play.ask("CONNECT a.test:443 HTTP/1.1")
+        play.refuse()
+        play.ask("CONNECT a.test:443 HTTP/1.1").goes()
+        play.over(error="client_lost")
+        del tunnel
+        assert [each for each in gc.get_objects() if isinstance(each, Exchange)] == []
+    finally:
+        gc.enable()
+
+
+# -- admit ----------------------------------------------------------------------------------------
+
+DENY_A = 'name = "no-a"\nwhen = { host = "a.test" }\naction = "deny"'
+DENY_SHOP = 'name = "closed"\nside = "%s"\nwhen = { host = "shop.test" }\naction = "deny"'
+REDIRECT = (
+    'name = "why"\nwhen = { host = ["a.test", "shop.test"] }\n'
+    'action = "redirect"\nstatus = 307\nlocation = "https://intra.test/why"'
+)
+
+
+def test_denied_on_the_forward_side() -> None:
+    play = Play("[forward]\n" + rules(DENY_A))
+    play.ask(GET)
+    body = json.loads(play.body)
+    play.did("403", f"body {len(play.body)} bytes", "end")
+    assert body["detail"] == "a.test is not allowed here."
+    assert body["rule"] == "no-a"
+    assert play.field("Proxy-Status") == (
+        'twistproxy; error=http_request_denied; details="rule no-a"'
+    )
+    assert play.field("Date") == DATE
+    assert play.field("Cache-Control") == "no-store"
+    assert play.road.counts.errors == 0
+    play.over(status=403, error="http_request_denied", rule="no-a", cached=None, target=URL)
+
+
+def test_a_denied_connect() -> None:
+    play = Play("[forward]\n" + rules(DENY_A))
+    play.ask("CONNECT a.test:443 HTTP/1.1")
+    assert play.done[0] == "403"
+    play.over(status=403, rule="no-a", target="a.test:443")
+
+
+def test_denied_on_the_reverse_side() -> None:
+    play = Play(SHOP.replace("cloak = false", "") + rules(DENY_SHOP % "reverse"))
+    play.ask("GET / HTTP/1.1")
+    assert play.done[0] == "403"
+    assert "rule" not in json.loads(play.body)
+    assert play.field("Proxy-Status") == "twistproxy; error=http_request_denied"
+    play.over(status=403, rule="closed", side="reverse")
+
+
+@pytest.mark.parametrize("ask", [GET, "GET / HTTP/1.1"], ids=["forward", "reverse"])
+def test_redirected(ask: str) -> None:
+    play = Play(BOTH + rules(REDIRECT))
+    play.ask(ask)
+    assert play.done[0] == "307"
+    assert play.field("Location") == "https://intra.test/why"
+    play.over(status=307, rule="why", error="http_request_denied")
+
+
+HANDED_OVER = "GET http://shop.test/ HTTP/1.1"
+
+
+@pytest.mark.parametrize("side", ["forward", "reverse"])
+def test_either_side_may_deny_what_is_handed_over(side: str) -> None:
+    play = Play(BOTH.replace("cloak = false", "") + rules(DENY_SHOP % side))
+    play.ask(HANDED_OVER)
+    # Inside, a rule is no secret, even where the servers are.
+    assert play.field("Proxy-Status") == (
+        'twistproxy; error=http_request_denied; details="rule closed"'
+    )
+    play.over(status=403, rule="closed", side="forward")
+
+
+def test_both_sides_are_asked_and_the_last_named_rule_is_told() -> None:
+    named = 'name = "%s"\nside = "%s"\nwhen = { host = "shop.test" }\naction = "allow"'
+    play = Play(BOTH + rules(named % ("inside", "forward"), default="allow"))
+    play.ask(HANDED_OVER)
+    play.connect()
+    play.answer("200 OK")
+    assert play.field("Proxy-Status") == 'twistproxy; details="rule inside"'
+    play.over(rule="inside")
+    play = Play(BOTH + rules(named % ("inside", "forward"), named % ("outside", "reverse")))
+    play.ask(HANDED_OVER)
+    play.connect()
+    play.answer("200 OK")
+    play.over(rule="outside")
+
+
+def test_a_denial_by_default_is_named_so_after_a_rule_that_allowed() -> None:
+    allowed = 'name = "inside"\nside = "forward"\nwhen = { host = "shop.test" }\naction = "allow"'
+    play = Play(BOTH + rules(allowed, default="deny"))
+    play.ask(HANDED_OVER)
+    play.over(status=403, rule="default")
+
+
+def test_our_own_name_in_via_is_a_loop() -> None:
+    play = Play()
+    play.ask(GET, "Via: 1.1 other, 1.1 twistproxy-us")
+    assert play.done[0] == "502"
+    assert play.road.counts.errors == 1
+    play.over(status=502, error="proxy_loop_detected")
+
+
+EXPECTED = {
+    "100": ("100-Continue", None),
+    "other": ("200-ok", 417),
+    "two": ("100-continue, x", 417),
+}
+
+
+@pytest.mark.parametrize(("value", "status"), EXPECTED.values(), ids=EXPECTED)
+def test_expect(value: str, status: int | None) -> None:
+    play = Play()
+    play.ask(f"POST {URL} HTTP/1.1", f"Expect: {value}", "Content-Length: 5")
+    if status:
+        assert play.done[0] == "417"
+        play.over(status=417, error="http_request_error")
+    else:
+        play.did("pause", "dial a.test:80")
+        play.connect()
+        assert play.asked("expect") == value
+
+
+def test_expect_of_http_1_0_is_nothing() -> None:
+    play = Play()
+    play.ask(f"POST {URL} HTTP/1.0", "Expect: what", "Content-Length: 0")
+    play.connect()
+    assert play.asked("expect") is None
+
+
+MAX_FORWARDS = {"3": "2", "1": "0", "x": "x"}
+
+
+@pytest.mark.parametrize(("told", "passed"), MAX_FORWARDS.items(), ids=MAX_FORWARDS)
+@pytest.mark.parametrize("target", [URL, "/"], ids=["forward", "reverse"])
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_max_forwards_counts_down(method: str, target: str, told: str, passed: str) -> None:
+    play = Play(BOTH)
+    play.ask(f"{method} {target} HTTP/1.1", f"Max-Forwards: {told}")
+    play.connect()
+    assert play.asked("max-forwards") == passed
+
+
+def test_max_forwards_of_another_method_is_none_of_our_business() -> None:
+    play = Play()
+    play.ask(GET, "Max-Forwards: 0")
+    play.connect()
+    assert play.asked("max-forwards") == "0"
+
+
+@pytest.mark.parametrize("target", [URL, "/"], ids=["forward", "reverse"])
+def test_a_trace_that_ends_here_shows_the_request_without_secrets(target: str) -> None:
+    play = Play(BOTH)
+    play.ask(f"TRACE {target} HTTP/1.1", "Host: shop.test", "Max-Forwards: 0", "Cookie: s", "X: y")
+    assert (play.field("Content-Type"), play.field("Date")) == ("message/http", DATE)
+    assert play.body.startswith(f"TRACE {target} HTTP/1.1\r\n".encode())
+    assert b"X: y\r\n" in play.body
+    assert b"Cookie" not in play.body
+    play.over(status=200, error=None, server=None)
+
+
+@pytest.mark.parametrize("target", [URL, "/"], ids=["forward", "reverse"])
+def test_options_that_ends_here(target: str) -> None:
+    play = Play(BOTH)
+    play.ask(f"OPTIONS {target} HTTP/1.1", "Max-Forwards: 0")
+    play.did("200", "end")
+    assert ("CONNECT" in (play.field("Allow") or "")) is (target == URL)
+    play.over(status=200)
+
+
+def test_who_is_denied_learns_nothing_by_max_forwards() -> None:
+    play = Play("[forward]\n" + rules(DENY_A))
+    play.ask(f"TRACE {URL} HTTP/1.1", "Max-Forwards: 0")
+    play.over(status=403, rule="no-a")
+
+
+# -- look up --------------------------------------------------------------------------------------
+
+
+def test_a_hit() -> None:
+    play = Play()
+    play.exchange(GET, FRESH, "Content-Type: text/plain", body=b"hello")
+    play.after(10)
+    play.ask(GET)
+    play.did("200", "body hello", "end")
+    assert (play.field("Age"), play.field("Date")) == ("10", DATE)
+    assert (play.length, play.field("Content-Type")) == (5, "text/plain")
+    assert play.field("Cache-Status") == "twistproxy; hit; ttl=50"
+    play.over(status=200, cached="hit", server=None, bytes_out=5, waited=0.0)
+
+
+def test_head_from_a_stored_get() -> None:
+    play = Play()
+    play.exchange(GET, FRESH, body=b"hello")
+    play.ask(f"HEAD {URL} HTTP/1.1")
+    play.did("200", "end")
+    assert (play.field("Content-Length"), play.length) == ("5", 0)
+    play.over(cached="hit", bytes_out=0)
+
+
+def test_head_from_a_stored_204_has_no_length() -> None:
+    play = Play()
+    play.ask(GET)
+    play.connect()
+    play.answer("204 No Content", FRESH)
+    play.ask(f"HEAD {URL} HTTP/1.1")
+    assert (play.response.status, play.field("Content-Length")) == (204, None)
+    play.over(cached="hit")
+
+
+def test_the_clients_own_condition_is_judged_here() -> None:
+    play = Play()
+    play.exchange(GET, FRESH, 'ETag: "1"', "Content-Type: a/b", body=b"hello")
+    play.ask(GET, 'If-None-Match: "1"')
+    play.did("304", "end")
+    assert (play.field("ETag"), play.field("Content-Type")) == ('"1"', None)
+    play.over(status=304, cached="hit")
+    play.ask(GET, 'If-None-Match: "2"')
+    play.did("200", "body hello", "end")
+
+
+def test_only_if_cached() -> None:
+    play = Play()
+    play.ask(GET, "Cache-Control: only-if-cached")
+    assert play.done[0] == "504"
+    play.over(status=504, cached="uri-miss", server=None)
+    play.exchange(GET, FRESH, body=b"hello")
+    play.ask(GET, "Cache-Control: only-if-cached")
+    play.did("200", "body hello", "end")
+
+
+STALE = ("Cache-Control: max-age=5", 'ETag: "1"')
+
+
+def test_stale_is_confirmed() -> None:
+    play = Play()
+    play.exchange(GET, *STALE, body=b"hello")
+    play.after(10)
+    play.ask(GET, 'If-None-Match: "0"')
+    assert play.asked("if-none-match") == '"1"'
+    play.answer("304 Not Modified", *STALE, f"Date: {format_date(NOW + 10).decode()}")
+    play.did("a.test:80#1 GET / HTTP/1.1", "200", "body hello", "end")
+    assert play.field("Cache-Status") == "twistproxy; fwd=stale; fwd-status=304; ttl=5"
+    play.over(status=200, cached="stale", server="http://a.test:80")
+    play.ask(GET)
+    play.did("200", "body hello", "end")
+    play.over(cached="hit")
+
+
+def test_stale_is_replaced() -> None:
+    play = Play()
+    play.exchange(GET, *STALE, body=b"hello")
+    play.after(10)
+    play.ask(GET)
+    play.answer("200 OK", FRESH, body=b"new")
+    play.ask(GET)
+    play.did("a.test:80#1 GET / HTTP/1.1", "200", "body new", "end", "200", "body new", "end")
+
+
+@pytest.mark.parametrize("idle", [1, 2])
+def test_a_304_of_something_else_is_asked_again_without_our_condition(idle: int) -> None:
+    play = Play()
+    for _ in range(idle):
+        play.ask("GET http://a.test/other HTTP/1.1")
+    for _ in range(idle):
+        play.connect()
+    for wire in play.wires:
+        wire.says(answer("200 OK"))
+    play.exchange(GET, *STALE, body=b"hello")
+    play.after(10)
+    play.ask(GET, "If-Modified-Since: then")
+    first = play.wire
+    play.answer("304 Not Modified", 'ETag: "2"')
+    # The same connection: it is free by now.
+    play.did(f"{first.name} GET / HTTP/1.1", f"{first.name} GET / HTTP/1.1")
+    assert play.asked("if-none-match") is None
+    assert play.asked("if-modified-since") == "then"
+    play.answer("200 OK", FRESH, body=b"new")
+    play.did("200", "body new", "end")
+    play.over(status=200, cached="stale")
+
+
+def test_without_a_validator_a_304_is_for_the_client() -> None:
+    play = Play()
+    play.exchange(GET, "Cache-Control: max-age=5", body=b"hello")
+    play.after(10)
+    play.ask(GET, 'If-None-Match: "7"')
+    assert play.asked("if-none-match") == '"7"'
+    play.answer("304 Not Modified", 'ETag: "7"')
+    play.did("a.test:80#1 GET / HTTP/1.1", "304", "end")
+    play.over(status=304, cached="stale")
+
+
+def test_the_clients_304_passes() -> None:
+    play = Play()
+    play.ask(GET, 'If-None-Match: "7"')
+    play.connect()
+    play.answer("304 Not Modified", 'ETag: "7"')
+    assert play.done[-2:] == ["304", "end"]
+    play.over(status=304, cached="uri-miss")
+
+
+def test_a_large_hit_goes_out_in_slices_as_the_client_reads() -> None:
+    play = Play()
+    body = bytes(range(256)) * (4 * SLICE // 256) + b"!"
+    play.exchange(GET, FRESH, body=body)
+    # It stalls while it is answered in the call that asked: it can't say so before that returns.
+    client = play.ask(GET, stalls_at=SLICE)
+    piece = f"body {SLICE} bytes"
+    play.did("200", piece)
+    assert play.length == len(body)
+    client.reads(stalls_at=2 * SLICE)
+    play.did(piece, piece)
+    client.reads()
+    play.did(piece, "body !", "end")
+    assert play.body == body
+    play.over(status=200, cached="hit", bytes_out=len(body))
+
+
+def test_a_client_that_leaves_a_large_hit() -> None:
+    play = Play()
+    play.exchange(GET, FRESH, body=b"x" * (3 * SLICE))
+    play.ask(GET, stalls_at=SLICE).goes()
+    play.over(status=200, error="client_lost", bytes_out=SLICE)
+
+
+def test_what_either_side_fetched_is_a_hit_through_the_other() -> None:
+    play = Play(BOTH)
+    play.exchange(HANDED_OVER, FRESH, body=b"one")
+    play.ask("GET / HTTP/1.1", "Host: shop.test:8080")
+    play.did("200", "body one", "end")
+    play.over(cached="hit", side="reverse")
+
+
+def test_a_made_up_host_poisons_nobody() -> None:
+    play = Play(BOTH.replace('hosts = ["shop.test"]', ""))
+    play.ask("GET / HTTP/1.1", "Host: a.test")
+    play.connect()
+    play.answer("200 OK", FRESH, body=b"made up")
+    play.done.clear()
+    play.ask(GET)
+    play.did("dial a.test:80")
+
+
+# -- fetch ----------------------------------------------------------------------------------------
+
+
+def test_a_refused_server_is_skipped_at_once_and_left_alone() -> None:
+    play = Play(SHOP)
+    play.ask("POST / HTTP/1.1", "Content-Length: 0")  # whatever the method
+    play.refuse()
+    play.connect()
+    play.did("dial one.test:80", "dial two.test:80", "two.test:80#1 POST / HTTP/1.1")
+    play.answer("200 OK")
+    play.over(status=200, error=None, server="http://two.test:80")
+    play.done.clear()
+    play.exchange("GET /x HTTP/1.1")
+    play.exchange("GET /x HTTP/1.1")
+    assert all(wire.place == "two.test:80" for wire in play.wires)
+
+
+def test_all_servers_are_down() -> None:
+    play = Play(SHOP)
+    play.ask("GET / HTTP/1.1")
+    play.refuse()
+    play.refuse(Reason.TIMEOUT)
+    play.did("dial one.test:80", "dial two.test:80", "504", f"body {len(play.body)} bytes", "end")
+    play.over(status=504, error="connection_timeout", server="http://two.test:80", waited=0.0)
+
+
+def test_an_idle_connection_found_dead_says_nothing_of_its_server() -> None:
+    play = Play(ONE_SERVER)
+    play.exchange("GET / HTTP/1.1")
+    play.ask("GET /x HTTP/1.1")
+    play.wire.closes()
+    play.did("one.test:80#1 GET /x HTTP/1.1", "dial one.test:80")
+    play.connect()
+    play.answer("200 OK")
+    play.did("one.test:80#2 GET /x HTTP/1.1", "200", "end")
+    assert play.road.counts.retried == 1
+    (server,) = play.road.generation.pools["shop"].servers
+    assert server.failures == 0
+    play.over(status=200)
+
+
+def test_an_idle_connection_of_each_server_found_dead_costs_no_try() -> None:
+    play = Play(SHOP.replace("[pools", "retries = 0\n[pools"))
+    play.exchange("GET / HTTP/1.1")
+    play.exchange("GET / HTTP/1.1")
+    play.ask("GET /x HTTP/1.1")
+    play.wire.closes()
+    play.refuse()  # now it is really down
+    play.wire.closes()
+    play.connect()
+    play.answer("200 OK")
+    assert [entry for entry in play.done if not entry.endswith("closed")] == [
+        "one.test:80#1 GET /x HTTP/1.1", "dial one.test:80", "two.test:80#1 GET /x HTTP/1.1",
+        "dial two.test:80", "two.test:80#2 GET /x HTTP/1.1", "200", "end",
+    ]  # fmt: skip
+    play.over(status=200)
+
+
+def test_a_server_that_dies_unanswered_is_followed_by_another() -> None:
+    play = Play(SHOP)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.wire.dies()
+    play.did("dial one.test:80", "one.test:80#1 GET / HTTP/1.1", "dial two.test:80")
+    play.connect()
+    play.answer("200 OK")
+    play.over(status=200, server="http://two.test:80")
+    assert play.road.generation.pools["shop"].servers[0].failures == 1
+
+
+def test_a_silent_server_is_followed_by_another() -> None:
+    play = Play(SHOP)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.after(31)
+    play.did(
+        "dial one.test:80", "one.test:80#1 GET / HTTP/1.1", "one.test:80#1 aborted",
+        "dial two.test:80",
+    )  # fmt: skip
+    play.connect()
+    play.after(31)
+    assert "504" in play.done
+    play.over(status=504, error="http_response_timeout", waited=0.0)
+
+
+def test_once_a_byte_has_come_nothing_is_repeated() -> None:
+    play = Play(SHOP)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.wire.says(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    play.wire.dies()
+    assert play.done[-3:-1] == ["502", f"body {len(play.body)} bytes"]
+    play.over(status=502, error="http_response_incomplete")
+
+
+NOT_REPEATED = {"POST": 502, "PATCH": 502, "BREW": 502, "PUT": None, "DELETE": None, "HEAD": None}
+
+
+@pytest.mark.parametrize(("method", "status"), NOT_REPEATED.items(), ids=NOT_REPEATED)
+@pytest.mark.parametrize("idle", [False, True], ids=["new", "idle"])
+def test_only_the_idempotent_is_repeated(method: str, status: int | None, idle: bool) -> None:
+    play = Play(SHOP)
+    if idle:
+        play.exchange("GET / HTTP/1.1")
+        play.exchange("GET / HTTP/1.1")
+    play.ask(f"{method} / HTTP/1.1", "Content-Length: 0")
+    if not idle:
+        play.connect()
+    play.done.clear()
+    play.wire.closes()
+    if status:
+        assert play.done[0] == "502"
+        play.over(status=502, error="connection_terminated")
+    else:
+        assert play.done[0] == f"dial {'one' if idle else 'two'}.test:80"
+
+
+def test_the_number_of_tries_is_bounded() -> None:
+    servers = ", ".join(f'"http://s{i}.test"' for i in range(9))
+    play = Play(SHOP.replace('"http://one.test", "http://two.test"', servers))
+    play.ask("GET / HTTP/1.1")
+    for _ in range(3):  # a route's retries are 2
+        play.connect().closes()
+    assert play.done[-3] == "502"
+    assert play.road.counts.retried == 2
+    play.over(status=502, error="connection_terminated")
+
+
+def test_a_body_is_sent_once_the_server_is_there() -> None:
+    play = Play()
+    client = play.ask(f"POST {URL} HTTP/1.1", "Content-Length: 5")
+    play.did("pause", "dial a.test:80")
+    play.connect()
+    play.did("a.test:80#1 POST / HTTP/1.1", "resume")
+    client.sends(b"he")
+    client.sends(b"llo")
+    client.ends()
+    play.did("a.test:80#1 body he", "a.test:80#1 body llo")
+    play.answer("201 Created")
+    play.over(status=201, bytes_in=5)
+
+
+def test_chunks_and_trailers_are_sent_on() -> None:
+    play = Play()
+    client = play.ask(f"POST {URL} HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: X-Sum")
+    play.connect()
+    client.sends(b"hello")
+    client.ends("X-Sum: 7")
+    assert play.done[-2:] == [
+        "a.test:80#1 body 5\r\nhello\r\n",
+        "a.test:80#1 body 0\r\nX-Sum: 7\r\n\r\n",
+    ]
+
+
+def test_a_body_is_replayed() -> None:
+    play = Play(SHOP)
+    client = play.ask("PUT / HTTP/1.1", f"Content-Length: {REPLAYED + 1}")
+    play.connect()
+    client.sends(b"x" * REPLAYED)
+    play.done.clear()
+    play.wire.dies()
+    play.did("pause", "dial two.test:80")
+    play.connect()
+    play.did("two.test:80#1 PUT / HTTP/1.1", f"two.test:80#1 body {REPLAYED} bytes", "resume")
+    client.sends(b"y")
+    client.ends()
+    play.answer("200 OK")
+    play.did("two.test:80#1 body y", "200", "end")
+    play.over(status=200, bytes_in=REPLAYED + 1)
+
+
+def test_a_whole_body_is_replayed_whole() -> None:
+    play = Play(SHOP)
+    client = play.ask("PUT / HTTP/1.1", "Transfer-Encoding: chunked")
+    play.connect()
+    client.sends(b"hello")
+    client.ends("X-Sum: 7")
+    play.done.clear()
+    play.wire.dies()
+    play.connect()
+    play.did(
+        "dial two.test:80", "two.test:80#1 PUT / HTTP/1.1", "two.test:80#1 body 5\r\nhello\r\n",
+        "two.test:80#1 body 0\r\nX-Sum: 7\r\n\r\n",
+    )  # fmt: skip
+
+
+def test_a_body_too_large_to_be_kept_is_not_replayed() -> None:
+    play = Play(SHOP)
+    client = play.ask("PUT / HTTP/1.1", f"Content-Length: {REPLAYED + 2}")
+    play.connect()
+    client.sends(b"x" * (REPLAYED + 1))
+    play.done.clear()
+    play.wire.dies()
+    assert play.done[0] == "502"
+    play.over(status=502, error="connection_terminated")
+
+
+def test_a_server_that_does_not_read_pauses_the_client() -> None:
+    play = Play()
+    client = play.ask(f"POST {URL} HTTP/1.1", "Content-Length: 9")
+    play.connect()
+    play.done.clear()
+    play.wire.stalls()
+    play.did("pause")
+    play.wire.reads()
+    play.did("resume")
+    client.sends(b"x" * 9)
+    client.ends()
+    play.wire.stalls()  # there is nothing left to pause
+    play.wire.reads()
+    play.did("a.test:80#1 body xxxxxxxxx")
+
+
+def test_a_client_that_does_not_read_pauses_the_server() -> None:
+    play = Play()
+    client = play.ask(GET)
+    play.connect()
+    play.answer("200 OK", "Content-Length: 9", body=b"123")
+    play.done.clear()
+    client.stalls()
+    play.did("a.test:80#1 paused")
+    client.reads()
+    play.wire.says(b"456789")
+    play.did("a.test:80#1 resumed", "body 456789", "end")
+    play.over(status=200)
+
+
+def test_a_server_asked_for_a_client_that_does_not_read_is_paused_at_once() -> None:
+    play = Play()
+    client = play.ask(GET)
+    client.stalls()
+    play.connect()
+    play.did("dial a.test:80", "a.test:80#1 GET / HTTP/1.1", "a.test:80#1 paused")
+    client.reads()
+    play.answer("200 OK")
+    play.over(status=200)
+
+
+FULL = ONE_SERVER.replace('"http://one.test"', '{ url = "http://one.test", max_connections = 1 }')
+
+
+def test_a_full_server_takes_no_more() -> None:
+    play = Play(FULL)
+    first = play.ask("GET /1 HTTP/1.1")
+    play.ask("GET /2 HTTP/1.1")
+    assert play.done[1] == "503"
+    assert play.lines[-1].error == "connection_limit_reached"
+    assert play.lines[-1].server is None
+    first.goes()
+    play.over(error="client_lost")
+
+
+def test_a_full_server_is_passed_over() -> None:
+    play = Play(FULL.replace(" }]", ' }, "http://two.test"]'))
+    play.ask("GET /1 HTTP/1.1")
+    play.ask("GET /2 HTTP/1.1")
+    play.ask("GET /3 HTTP/1.1")
+    play.did("dial one.test:80", "dial two.test:80", "dial two.test:80")
+
+
+UNREACHABLE = {
+    Reason.DNS_TIMEOUT: (504, "dns_timeout"),
+    Reason.DNS_ERROR: (502, "dns_error"),
+    Reason.PROHIBITED: (502, "destination_ip_prohibited"),
+    Reason.LOOP: (502, "proxy_loop_detected"),
+    Reason.REFUSED: (502, "connection_refused"),
+    Reason.TIMEOUT: (504, "connection_timeout"),
+    Reason.UNROUTABLE: (502, "destination_ip_unroutable"),
+    Reason.TLS_PROTOCOL: (502, "tls_protocol_error"),
+    Reason.TLS_CERTIFICATE: (502, "tls_certificate_error"),
+}
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"), UNREACHABLE.items(), ids=lambda x: getattr(x, "name", "")
+)
+def test_an_unreachable_server_is_told_by_its_name(reason: Reason, told: tuple[int, str]) -> None:
+    play = Play()
+    play.ask(GET)
+    play.refuse(reason)
+    status, error = told
+    assert (play.field("Proxy-Status") or "").startswith(f"twistproxy; error={error}")
+    play.over(status=status, error=error, server="http://a.test:80")
+
+
+BROKEN = {
+    "not_http": (b"SSH-2.0-OpenSSH_9\r\n", "http_protocol_error"),
+    "two_lengths": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "http_protocol_error",
+    ),
+    "coding": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "http_response_transfer_coding",
+    ),
+    "unasked_switch": (b"HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\n", "http_upgrade_failed"),
+    "head_too_large": (
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000, "http_response_header_section_size",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("wire", "error"), BROKEN.values(), ids=BROKEN)
+def test_an_answer_that_is_none(wire: bytes, error: str) -> None:
+    play = Play()
+    play.ask(GET)
+    play.connect().says(wire)
+    assert "502" in play.done
+    play.over(status=502, error=error)
+
+
+def test_interim_answers_pass() -> None:
+    play = Play()
+    play.ask(f"POST {URL} HTTP/1.1", "Expect: 100-continue", "Content-Length: 0")
+    play.connect()
+    play.done.clear()
+    play.wire.says(b"HTTP/1.1 100 Continue\r\n\r\n")
+    play.wire.says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: close\r\n\r\n")
+    assert (play.field("Link"), play.field("Connection")) == ("</a>", None)
+    play.answer("200 OK")
+    play.did("interim 100", "interim 103", "200", "end")
+    play.over(status=200)
+
+
+def test_an_answer_before_the_request_is_whole() -> None:
+    play = Play()
+    client = play.ask(f"POST {URL} HTTP/1.1", "Content-Length: 9")
+    play.connect()
+    client.sends(b"123")
+    play.done.clear()
+    play.answer("413 Too Much", body=b"no")
+    play.did("413", "body no", "a.test:80#1 aborted", "end")
+    play.over(status=413, error=None, bytes_in=3)
+
+
+def test_a_bug_of_ours_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play()
+    play.ask(GET)
+    monkeypatch.setattr(type(play.forward), "request", lambda *_: 1 / 0)
+    play.connect()
+    assert "500" in play.done
+    play.over(status=500, error="proxy_internal_error")
+
+
+# -- parents --------------------------------------------------------------------------------------
+
+
+def test_through_a_parent() -> None:
+    play = Play(CLOSED)
+    play.ask("GET http://a.test/x?y HTTP/1.1")
+    play.did("dial parent.test:8888")
+    play.connect()
+    play.did("parent.test:8888#1 GET http://a.test/x?y HTTP/1.1")
+    assert play.asked("proxy-authorization") == "Basic dXM6c2VjcmV0"
+    assert play.asked("host") == "a.test"
+    play.answer("200 OK")
+    play.over(status=200, server="http://parent.test:8888")
+
+
+def test_a_parent_that_fails_closed() -> None:
+    play = Play(CLOSED)
+    play.ask(GET)
+    play.refuse()
+    assert play.done[1] == "502"
+    assert b"secret" not in play.body
+    play.over(status=502, error="connection_refused")
+
+
+def test_a_parent_that_fails_open() -> None:
+    play = Play(OPEN)
+    play.ask(GET)
+    play.refuse()
+    play.did("dial parent.test:8888", "dial a.test:80")
+    play.connect()
+    play.did("a.test:80#1 GET / HTTP/1.1")
+    assert play.asked("proxy-authorization") is None
+    play.answer("200 OK")
+    play.over(status=200)
+
+
+def test_the_challenge_of_a_parent_is_for_us() -> None:
+    play = Play(CLOSED)
+    play.ask(GET)
+    play.connect()
+    play.answer("407 Who", "Proxy-Authenticate: Basic", body=b"who?")
+    assert (play.response.status, play.field("Proxy-Authenticate")) == (500, None)
+    play.over(status=500, error="proxy_configuration_error")
+
+
+@pytest.mark.parametrize("fail", ["closed", "open"])
+def test_a_literal_address_is_judged_before_a_parent_gets_it(fail: str) -> None:
+    play = Play(PARENT % fail)
+    play.private, play.loops = {"10.0.0.1"}, {"::1"}
+    play.ask("GET http://10.0.0.1/ HTTP/1.1")
+    play.over(status=502, error="destination_ip_prohibited", server=None)
+    play.ask("CONNECT [::1]:443 HTTP/1.1")
+    play.over(status=502, error="proxy_loop_detected", server=None)
+    play.ask("GET http://192.0.2.1/ HTTP/1.1")
+    assert play.done[-1] == "dial parent.test:8888"
+
+
+# -- store ----------------------------------------------------------------------------------------
+
+UNSAFE = {
+    "itself": ("http://a.test/x", "http://a.test/x", ()),
+    "location": ("http://a.test/x", "http://a.test/new", ("Location: /new",)),
+    "content_location": ("http://a.test/x", "http://a.test/new", ("Content-Location: new",)),
+    "spelling": ("http://a.test/x", "http://a.test/new", ("Location: http://A.test:80/new",)),
+    "route": ("/x", "/new", ("Location: http://shop.test//%6eew",)),
+    "other_route": ("/x", "/other/new", ("Location: ../other/new",)),
+}
+KEPT = {
+    "failed": ("http://a.test/x", "http://a.test/x", ()),
+    "other_site": ("http://a.test/x", "http://b.test/new", ("Location: http://b.test/new",)),
+    "no_url": ("http://a.test/x", "http://a.test/new", ("Location: http://a.test:x/new",)),
+}
+TWO_POOLS = (
+    BOTH
+    + """
+[pools.other]
+servers = ["http://three.test"]
+[[reverse.route]]
+hosts = ["shop.test"]
+path = "/other/"
+pool = "other"
+"""
+)
+
+
+@pytest.mark.parametrize(("unsafe", "kept", "fields"), UNSAFE.values(), ids=UNSAFE)
+def test_an_unsafe_method_outdates(unsafe: str, kept: str, fields: tuple[str, ...]) -> None:
+    play = Play(TWO_POOLS)
+    play.exchange(f"GET {kept} HTTP/1.1", FRESH)
+    play.after(1)
+    play.ask(f"POST {unsafe} HTTP/1.1", "Content-Length: 0")
+    if not play.done[0].endswith("HTTP/1.1"):
+        play.connect()
+    play.answer("200 OK", *fields)
+    play.ask(f"GET {kept} HTTP/1.1", "Cache-Control: only-if-cached")
+    play.over(status=504)
+
+
+@pytest.mark.parametrize(("unsafe", "kept", "fields"), KEPT.values(), ids=KEPT)
+def test_what_an_unsafe_method_does_not_outdate(
+    unsafe: str, kept: str, fields: tuple[str, ...]
+) -> None:
+    play = Play(TWO_POOLS)
+    play.exchange(f"GET {kept} HTTP/1.1", FRESH)
+    play.after(1)
+    play.ask(f"POST {unsafe} HTTP/1.1", "Content-Length: 0")
+    if not play.done[0].endswith("HTTP/1.1"):
+        play.connect()
+    play.answer("200 OK" if fields else "500 No", *fields)
+    play.ask(f"GET {kept} HTTP/1.1", "Cache-Control: only-if-cached")
+    play.over(status=200)
+
+
+def test_an_upgrade_that_was_not_taken_is_not_kept_but_outdates() -> None:
+    upgrade = ("Connection: Upgrade", "Upgrade: tea")
+    play = Play()
+    play.exchange(GET, FRESH, body=b"old")
+    play.after(1)
+    play.ask(GET, *upgrade)
+    play.answer("200 OK", FRESH, body=b"no tea")
+    assert play.field("Cache-Status") == "twistproxy; fwd=bypass; detail=upgrade"
+    play.ask(GET)
+    assert play.body == b"old"
+    play.ask(f"POST {URL} HTTP/1.1", *upgrade)
+    play.answer("200 OK")
+    play.ask(GET, "Cache-Control: only-if-cached")
+    play.over(status=504)
+
+
+def test_a_broken_answer_is_not_kept() -> None:
+    play = Play()
+    play.ask(GET)
+    play.connect()
+    play.answer("200 OK", FRESH, "Content-Length: 9", body=b"123")
+    play.done.clear()
+    play.wire.closes()
+    play.did("abort")
+    play.over(status=200, error="http_response_incomplete", bytes_out=3)
+    assert play.cache.snapshot()["objects"] == 0
+
+
+def test_what_a_client_left_is_not_kept() -> None:
+    play = Play()
+    client = play.ask(GET)
+    play.connect()
+    play.answer("200 OK", FRESH, "Content-Length: 9", body=b"123")
+    play.done.clear()
+    client.goes()
+    play.did("a.test:80#1 aborted")
+    play.over(status=200, error="client_lost", bytes_out=3)
+    assert play.cache.snapshot()["objects"] == 0
+
+
+# -- reply ----------------------------------------------------------------------------------------
+
+
+def test_a_browser_gets_a_page() -> None:
+    play = Play()
+    play.ask(GET, "Accept: text/html")
+    play.refuse()
+    assert play.field("Content-Type") == "text/html; charset=utf-8"
+    assert play.field("Content-Length") == str(len(play.body))
+    assert b"http://a.test:80 refused" in play.body
+    assert b"id-1" in play.body
+
+
+def test_a_program_gets_problem_details() -> None:
+    play = Play()
+    play.ask(GET)
+    play.refuse()
+    assert play.field("Content-Type") == "application/problem+json"
+    told = json.loads(play.body)
+    assert (told["status"], told["error"]) == (502, "connection_refused")
+    assert play.field("Cache-Status") == "twistproxy; fwd=uri-miss; detail=connection_refused"
+
+
+def test_an_error_for_head_has_no_body() -> None:
+    play = Play()
+    play.ask(f"HEAD {URL} HTTP/1.1")
+    play.refuse()
+    play.did("dial a.test:80", "502", "end")
+    assert int(play.field("Content-Length") or "") > 0
+    play.over(status=502, bytes_out=0)
+
+
+def test_what_is_no_request_is_told_so() -> None:
+    play = Play(BOTH)
+    for door in ("forward", "reverse"):
+        play.refuse_head(errors.HEAD_TOO_LARGE.about(limit="9 bytes"), door)
+        assert play.done[0] == "431"
+        play.over(status=431, error="http_request_error", side=door, target=None)
+        play.done.clear()
+
+
+@pytest.mark.parametrize("door", ["forward", "reverse"])
+def test_every_answer_has_a_cache_status_and_a_date(door: str) -> None:
+    play = Play(BOTH)
+    play.ask("OPTIONS * HTTP/1.1", to=door)
+    assert (play.field("Cache-Status"), play.field("Date")) == ("twistproxy", DATE)
+
+
+NGINX = b"<html><head><title>404</title></head><hr><center>nginx/1.22.1</center></body></html>"
+OURS = b"<html>There is no such shoe. We run on good soles.</html>"
+HTML = "Content-Type: text/html"
+CLOAKED = ONE_SERVER.replace("cloak = false", "")
+
+
+def test_a_servers_own_page_is_replaced_and_the_rest_of_its_answer_is_not() -> None:
+    play = Play(CLOAKED)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.done.clear()
+    play.answer(
+        "401 Who", HTML, "Server: nginx/1.22.1", "WWW-Authenticate: Basic", 'ETag: "1"', body=NGINX
+    )
+    play.did("401", f"body {len(play.body)} bytes", "end")  # and the connection is kept
+    assert json.loads(play.body)["status"] == 401
+    assert play.field("WWW-Authenticate") == "Basic"
+    assert (play.field("Server"), play.field("ETag")) == (None, None)
+    assert play.field("Content-Length") == str(len(play.body))
+    assert play.field("Cache-Control") == "no-store"
+    play.over(status=401, error=None, server="http://one.test:80", bytes_out=len(play.body))
+
+
+def test_an_applications_own_page_is_not() -> None:
+    play = Play(CLOAKED)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.answer("404 Not Found", HTML, "Server: nginx/1.22.1", 'ETag: "1"', body=OURS)
+    assert (play.body, play.field("ETag"), play.field("Server")) == (OURS, '"1"', None)
+    play.over(status=404, bytes_out=len(OURS))
+
+
+def test_a_page_that_comes_in_pieces_is_held_until_it_is_whole() -> None:
+    play = Play(CLOAKED)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.done.clear()
+    play.wire.says(
+        b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    for i in range(0, len(NGINX), 10):
+        part = NGINX[i : i + 10]
+        play.wire.says(b"%x\r\n%b\r\n" % (len(part), part))
+    play.did()
+    play.wire.says(b"0\r\n\r\n")
+    play.did("404", f"body {len(play.body)} bytes", "end")
+    assert b"nginx" not in play.body
+    play.over(status=404)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_long_page_is_held_no_longer_than_needed(framing: str) -> None:
+    play = Play(CLOAKED)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.done.clear()
+    page = OURS + b"x" * 9000
+    if framing == "length":
+        play.answer("404 No", HTML, f"Content-Length: {len(page)}", body=page[:10])
+        play.did("404", "body <html>Ther")
+        play.wire.says(page[10:])
+        play.did("body 9047 bytes", "end")
+    else:
+        play.answer("404 No", HTML, "Transfer-Encoding: chunked", body=b"%x\r\n" % len(page))
+        play.wire.says(page[:8000])
+        play.did()
+        play.wire.says(page[8000:])
+        play.did("404", "body 9057 bytes")
+        play.wire.says(b"\r\n0\r\n\r\n")
+        play.did("end")
+    assert play.body == page
+    play.over(status=404, bytes_out=len(page))
+
+
+def test_a_failures_page_is_replaced_whatever_it_says_and_however_long() -> None:
+    play = Play(CLOAKED)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.done.clear()
+    play.answer("503 Busy", HTML, "Retry-After: 9", "Content-Length: 100000", body=b"Traceback")
+    play.did("one.test:80#1 aborted", "503", f"body {len(play.body)} bytes", "end")
+    assert (b"Traceback" in play.body, play.field("Retry-After")) == (False, "9")
+    play.over(status=503, error=None)
+
+
+def test_a_held_page_that_breaks_off_is_an_error_with_a_page() -> None:
+    play = Play(CLOAKED)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.answer("404 No", HTML, "Content-Length: 99", body=b"<html>")
+    play.done.clear()
+    play.wire.closes()
+    assert play.done[0] == "502"
+    play.over(status=502, error="http_response_incomplete")
+
+
+def test_a_client_that_leaves_while_a_page_is_held() -> None:
+    play = Play(CLOAKED)
+    client = play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.answer("404 No", HTML, "Content-Length: 99", body=b"<html>")
+    client.goes()
+    play.over(status=0, error="client_lost")
+
+
+def test_an_error_that_is_no_page_passes() -> None:
+    play = Play(CLOAKED)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.answer("500 No", "Content-Type: application/json", body=b'{"error": 7}')
+    assert play.body == b'{"error": 7}'
+
+
+def test_a_stored_page_of_a_server_is_replaced_as_well() -> None:
+    play = Play(CLOAKED)
+    for cached in ("uri-miss", "hit"):
+        play.ask("GET / HTTP/1.1")
+        if cached == "uri-miss":
+            play.connect()
+            play.answer("404 No", HTML, FRESH, body=NGINX)
+        assert b"nginx" not in play.body
+        play.over(status=404, cached=cached)
+
+
+def test_without_a_cloak_pages_pass() -> None:
+    play = Play(ONE_SERVER)
+    play.ask("GET / HTTP/1.1")
+    play.connect()
+    play.answer("404 No", HTML, "Server: nginx", body=NGINX)
+    assert (play.body, play.field("Server")) == (NGINX, "nginx")
+
+
+# -- tunnels --------------------------------------------------------------------------------------
+
+CONNECT = "CONNECT a.test:443 HTTP/1.1"
+
+
+def test_connect() -> None:
+    play = Play()
+    client = play.ask(CONNECT)
+    play.did("dial a.test:443")
+    wire = play.connect()
+    play.did("tunnel 200")
+    assert client.wire is not None
+    client.wire.says(b"hello")
+    wire.says(b"hi")
+    play.did("a.test:443#1 body hello", "client body hi")
+    assert (play.road.counts.tunnels, play.road.counts.active) == (1, 1)
+    client.wire.dies()
+    play.did("a.test:443#1 aborted")
+    play.over(
+        status=200, error="tunnel_reset", server="a.test:443", bytes_in=5, bytes_out=2, cached=None
+    )
+
+
+def test_a_server_may_speak_first() -> None:
+    play = Play()
+    play.ask(CONNECT)
+    wire = play.connect()
+    wire.says(b"220 hello")
+    play.did("dial a.test:443", "tunnel 200", "client body 220 hello")
+
+
+def test_a_tunnel_that_ends_well() -> None:
+    play = Play()
+    client = play.ask(CONNECT)
+    wire = play.connect()
+    assert client.wire is not None
+    wire.closes()
+    client.wire.closes()
+    play.over(status=200, error=None)
+
+
+def test_a_tunnel_that_nobody_uses() -> None:
+    play = Play("[forward]\n[timeouts]\ntunnel_idle = '5s'")
+    play.ask(CONNECT)
+    play.connect()
+    play.after(6)
+    play.over(status=200, error="tunnel_idle")
+
+
+def test_a_tunnel_that_is_broken_off() -> None:
+    play = Play()
+    play.ask(CONNECT)
+    play.connect()
+    (exchange,) = play.road.exchanges
+    play.done.clear()
+    exchange.abort()
+    play.after(0.25)
+    play.did("client aborted", "a.test:443#1 aborted")
+    play.over(status=200, error="tunnel_aborted")
+
+
+def test_connect_refused() -> None:
+    play = Play()
+    play.ask(CONNECT)
+    play.refuse()
+    play.did("dial a.test:443", "502", f"body {len(play.body)} bytes", "end")
+    assert play.road.counts.tunnels == 0
+    play.over(status=502, error="connection_refused")
+
+
+def test_connect_through_a_parent() -> None:
+    play = Play(CLOSED)
+    client = play.ask(CONNECT, "User-Agent: x")
+    play.connect()
+    play.did("dial parent.test:8888", "parent.test:8888#1 CONNECT a.test:443 HTTP/1.1")
+    assert play.asked("proxy-authorization") == "Basic dXM6c2VjcmV0"
+    wire = play.wire
+    # A length of it means nothing, and the first bytes of the tunnel may come with it.
+    wire.says(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi")
+    play.did("tunnel 200", "client body hi")
+    assert play.field("Content-Length") is None
+    assert client.wire is not None
+    client.wire.says(b"hello")
+    play.did("parent.test:8888#1 body hello")
+    client.wire.dies()
+    play.over(status=200, server="http://parent.test:8888", bytes_in=5, bytes_out=2)
+
+
+def test_a_parent_that_does_not_take_the_connect() -> None:
+    play = Play(CLOSED)
+    play.ask(CONNECT)
+    play.connect()
+    play.answer("503 Not now", body=b"later")
+    assert play.done[-3:] == ["503", "body later", "end"]
+    play.over(status=503, error=None)
+    play.ask(CONNECT)
+    play.answer("407 Who")
+    play.over(status=500, error="proxy_configuration_error")
+
+
+def test_connect_goes_direct_where_the_parent_may_be_left_out() -> None:
+    play = Play(OPEN)
+    play.ask(CONNECT)
+    play.refuse()
+    play.connect()
+    play.did("dial parent.test:8888", "dial a.test:443", "tunnel 200")
+
+
+UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
+
+
+@pytest.mark.parametrize("target", [URL, "/"], ids=["forward", "reverse"])
+def test_an_upgrade(target: str) -> None:
+    play = Play(BOTH.replace(', "http://two.test"', ""))
+    client = play.ask(f"GET {target} HTTP/1.1", *UPGRADE)
+    play.connect()
+    assert (play.asked("connection"), play.asked("upgrade")) == ("Upgrade", "websocket")
+    play.done.clear()
+    play.wire.says(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi"
+    )
+    play.did("tunnel 101", "client body hi")
+    assert (play.field("connection"), play.field("upgrade")) == ("Upgrade", "websocket")
+    assert client.wire is not None
+    client.wire.says(b"hello")
+    play.did(f"{play.wire.name} body hello")
+    play.wire.dies()
+    play.over(status=101, error="tunnel_reset", bytes_in=5, bytes_out=2)
+
+
+def test_an_upgrade_that_is_declined() -> None:
+    play = Play()
+    play.ask(GET, *UPGRADE)
+    play.connect()
+    play.answer("200 OK", "Upgrade: h2c", "Connection: Upgrade", body=b"no")
+    assert play.done[-3:] == ["200", "body no", "end"]
+    assert (play.field("connection"), play.field("upgrade")) == (None, None)
+    play.over(status=200, cached="bypass", error=None)
+
+
+def test_an_upgrade_with_a_body_is_not_offered() -> None:
+    play = Play()
+    play.ask(f"POST {URL} HTTP/1.1", *UPGRADE, "Content-Length: 5")
+    play.connect()
+    assert play.asked("upgrade") is None
+
+
+# -- the end --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ask", [GET, CONNECT, "GET / HTTP/1.1"], ids=["get", "connect", "reverse"])
+def test_a_client_that_leaves_while_we_dial(ask: str) -> None:
+    play = Play(BOTH)
+    client = play.ask(ask)
+    (dial,) = play.done
+    play.done.clear()
+    client.goes()
+    play.did(dial.replace("dial", "cancel"))
+    play.over(status=0, error="client_lost")
+
+
+def test_a_client_that_leaves_before_the_answer() -> None:
+    play = Play(CLOSED)
+    for ask in (GET, CONNECT):
+        client = play.ask(ask)
+        play.connect()
+        play.done.clear()
+        client.goes()
+        play.did(f"{play.wire.name} aborted")
+        play.over(status=0, error="client_lost")
+
+
+def test_a_client_that_leaves_within_its_request() -> None:
+    play = Play()
+    client = play.ask(f"PUT {URL} HTTP/1.1", "Content-Length: 9")
+    play.connect()
+    client.sends(b"123")
+    client.goes()
+    assert play.done[-1] == "a.test:80#1 aborted"
+    play.over(status=0, error="client_lost", bytes_in=3)
+
+
+def test_a_client_that_leaves_between_two_servers() -> None:
+    play = Play(SHOP)
+    client = play.ask("GET / HTTP/1.1")
+    play.connect().dies()
+    play.done.clear()
+    client.goes()
+    play.did("cancel two.test:80")
+    play.over(status=0, error="client_lost")
+
+
+def test_a_body_that_breaks_off_is_answered() -> None:
+    play = Play()
+    client = play.ask(f"PUT {URL} HTTP/1.1", "Content-Length: 9")
+    play.connect()
+    client.sends(b"123")
+    play.done.clear()
+    client.breaks(errors.REQUEST_TIMEOUT)
+    play.did("a.test:80#1 aborted", "408", f"body {len(play.body)} bytes", "end")
+    play.over(status=408, error="http_request_error")
+
+
+def test_a_body_that_breaks_off_after_its_answer_began() -> None:
+    play = Play()
+    client = play.ask(f"PUT {URL} HTTP/1.1", "Content-Length: 9")
+    play.connect()
+    play.answer("200 OK", "Content-Length: 5", body=b"he")
+    play.done.clear()
+    client.breaks(errors.REQUEST_TIMEOUT)
+    play.did("a.test:80#1 aborted", "abort")
+    play.over(status=200, error="http_request_error")
+
+
+@pytest.mark.parametrize("ask", [GET, CONNECT], ids=["get", "connect"])
+@pytest.mark.parametrize("connected", [False, True], ids=["dialling", "asked"])
+def test_an_exchange_is_broken_off(ask: str, connected: bool) -> None:
+    play = Play(CLOSED if connected else "[forward]")
+    play.ask(ask)
+    if connected:
+        play.connect()
+    (exchange,) = play.road.exchanges
+    play.done.clear()
+    exchange.abort()
+    play.after(0.25)
+    assert sorted(entry.partition(" ")[0] for entry in play.done) == (
+        ["abort", "parent.test:8888#1"] if connected else ["abort", "cancel"]
+    )
+    play.over(status=0, error="aborted")
+
+
+def test_an_exchange_keeps_the_generation_it_began_with() -> None:
+    play = Play(SHOP)
+    play.ask("GET / HTTP/1.1")
+    before = play.road.generation
+    play.road.generation = play.compile(configured(SHOP.replace("shop.test", "new.test")))
+    play.refuse()
+    play.connect()
+    play.answer("200 OK")
+    play.over(status=200, server="http://two.test:80")
+    assert before is not play.road.generation
+    play.ask("GET / HTTP/1.1")
+    play.over(status=404)
+
+
+def test_who_is_told_of_an_exchange_is_told_where_it_came_from() -> None:
+    play = Play()
+    play.ask(GET, peer=Peer("127.0.0.9", 1, 3128))
+    play.refuse()
+    play.over(client="127.0.0.9", side="forward")
