@@ -54,6 +54,19 @@ def takes_connections(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
+def serves(port: int) -> bool:
+    """Whether who listens there also runs: an end of ours is answered, by a close or a banner."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(1)
+    except ConnectionResetError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 class Program:
     """One running twistproxy.
 
@@ -116,7 +129,7 @@ class Program:
 
     def _answers(self, name: str) -> bool:
         assert self.process.poll() is None, f"it ended:\n{self.log}"
-        return takes_connections(getattr(self, name))
+        return serves(getattr(self, name))
 
     def reload(self, text: str) -> None:
         """A new configuration by SIGHUP; returns when the signal is sent."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from clients import Client, get
 from conftest import Start
-from origins import Nginx, Scripted, Talk
+from origins import Nginx, Recording, Scripted, Talk
 from program import Program, free_port
 
 CONFIG = """
@@ -286,9 +286,9 @@ def test_a_server_that_does_not_read_is_504(
         assert client.reply("POST").status == 504
 
 
-def test_a_client_that_stops_is_ended(start: Start, nginx: Nginx) -> None:
+def test_a_client_that_stops_is_ended(start: Start, recording: Recording) -> None:
     """Within a head: 408. Before it began, or within a body: 408 or a close."""
-    proxy = start(SHORT, origin=nginx.port)
+    proxy = start(SHORT, origin=recording.port)
     with Client(proxy.reverse, timeout=6) as client:
         client.send(b"GET / HTTP/1.1\r\nHost:")
         assert client.reply().status == 408
