@@ -71,6 +71,7 @@ HERE = Peer("127.0.0.1", 50000, 3128)
 class Line(NamedTuple):
     """What is left of an exchange when it is over."""
 
+    method: str
     status: int
     error: str | None
     rule: str | None
@@ -303,6 +304,7 @@ class Play:
     def _record(self, exchange: Exchange) -> None:
         self.lines.append(
             Line(
+                exchange.method,
                 exchange.status,
                 exchange.error,
                 exchange.rule,
@@ -330,6 +332,7 @@ class Client:
         self.peer = peer
         self.stalled = False
         self.paused = False
+        self.closing = False  # what it is given now comes too late
         self.trailers: Fields | None = None
         self.wire: Wire | None = None  # once it is a tunnel
 
@@ -417,6 +420,8 @@ class Client:
 
     def hand_over(self, response: Response, protocol: Any) -> None:
         play = self._play
+        if self.closing:
+            return
         play.note(f"tunnel {response.status}")
         play.response = response
         self._side, self._open = None, False

@@ -550,6 +550,14 @@ def test_all_servers_are_down() -> None:
     play.over(status=504, error="connection_timeout", server="http://two.test:80", waited=0.0)
 
 
+def test_a_pool_that_offers_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play(SHOP)
+    monkeypatch.setattr(play.road.generation.pools["shop"], "order", lambda key: iter(()))
+    play.ask("GET / HTTP/1.1")
+    assert b"pool shop" in play.body
+    play.over(status=503, error="destination_unavailable", server=None)
+
+
 def test_an_idle_connection_found_dead_says_nothing_of_its_server() -> None:
     play = Play(ONE_SERVER)
     play.exchange("GET / HTTP/1.1")
@@ -996,6 +1004,20 @@ def test_an_upgrade_that_was_not_taken_is_not_kept_but_outdates() -> None:
     play.over(status=504)
 
 
+def test_what_comes_in_pieces_is_kept_whole() -> None:
+    play = Play()
+    play.ask(GET)
+    play.connect()
+    play.answer("200 OK", FRESH, "Content-Length: 9", body=b"123")
+    play.ask(GET, "Cache-Control: only-if-cached")
+    assert play.lines[-1].status == 504  # not before it is whole
+    play.wire.says(b"456")
+    play.wire.says(b"789")
+    play.ask(GET)
+    assert play.body == b"123456789"
+    play.over(status=200, cached="hit")
+
+
 def test_a_broken_answer_is_not_kept() -> None:
     play = Play()
     play.ask(GET)
@@ -1057,7 +1079,7 @@ def test_what_is_no_request_is_told_so() -> None:
     for door in ("forward", "reverse"):
         play.refuse_head(errors.HEAD_TOO_LARGE.about(limit="9 bytes"), door)
         assert play.done[0] == "431"
-        play.over(status=431, error="http_request_error", side=door, target=None)
+        play.over(status=431, error="http_request_error", side=door, method="-", target=None)
         play.done.clear()
 
 
@@ -1328,6 +1350,18 @@ def test_an_upgrade(target: str) -> None:
     play.did(f"{play.wire.name} body hello")
     play.wire.dies()
     play.over(status=101, error="tunnel_reset", bytes_in=5, bytes_out=2)
+
+
+def test_a_tunnel_that_comes_too_late_for_its_client() -> None:
+    play = Play()
+    client = play.ask(GET, *UPGRADE)
+    play.connect()
+    client.closing = True
+    play.wire.says(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    play.done.clear()
+    client.goes()
+    play.did("a.test:80#1 aborted")
+    play.over(status=101, error="client_lost")
 
 
 def test_an_upgrade_that_is_declined() -> None:

@@ -489,8 +489,7 @@ class Exchange:
 
     def server_failed(self, problem: Problem) -> None:
         leg, self._leg = self._leg, None
-        if leg is None:
-            return
+        assert leg is not None
         assert self.request is not None
         assert self.server is not None
         if self.status or not problem.retry:
@@ -580,8 +579,6 @@ class Exchange:
             self._hold(self._held, data)
 
     def response_ended(self, trailers: Fields | None) -> None:
-        if self._leg is None:
-            return
         self._leg = None
         if self._writer is not None:
             self._writer.finish()
