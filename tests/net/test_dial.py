@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -345,6 +346,14 @@ def test_cancelling_after_the_connection_does_nothing(world: World) -> None:
     world.deferred.cancel()
     assert world.results == [world.protocol]
     assert not transport.disconnecting
+
+
+def test_connector_and_transport_part_at_the_end(world: World) -> None:
+    world.dial("192.0.2.1")
+    connector = SimpleNamespace(transport=world.arrive())
+    factory = world.reactor.tcpClients[-1][2]
+    factory.clientConnectionLost(connector, Failure(error.ConnectionDone()))
+    assert connector.transport is None
 
 
 def test_nothing_keeps_the_protocol_alive(world: World) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
+    IPushProducer,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
@@ -54,13 +57,13 @@ class Plain(Protocol):
 class Talk:
     """A client and a server, each over TLS, joined in memory."""
 
-    def __init__(self, server_tls: ServerTls, client_tls: Any) -> None:
+    def __init__(self, server_tls: ServerTls, client_tls: Any, end: type[Plain] = Plain) -> None:
         clock = Clock()
-        self.server = Plain()
+        self.server = end()
         factory = Factory()
         factory.buildProtocol = lambda addr: self.server  # type: ignore[method-assign]
         server = server_tls.wrap(factory, clock).buildProtocol(None)
-        self.client = Plain()
+        self.client = end()
         client = client_tls.wrap(self.client, clock)
         self._ends = [(client, StringTransport()), (server, StringTransport())]
         for protocol, transport in reversed(self._ends):
@@ -80,6 +83,11 @@ class Talk:
             for protocol in (client, server):
                 if protocol.connected:
                     protocol.connectionLost(Failure(ConnectionDone()))
+
+    @property
+    def ends(self) -> list[Any]:
+        """Client and server, as far as TLS goes."""
+        return [protocol for protocol, _ in self._ends]
 
     @property
     def shown(self) -> str | None:
@@ -407,9 +415,7 @@ def test_a_bad_ca_file_is_named(tmp_path: Path) -> None:
         ClientTls("a.example", tmp_path / "no-ca.pem")
 
 
-def test_authorities_are_loaded_once_for_all_who_trust_them(
-    authority: Any, tmp_path: Path
-) -> None:
+def test_authorities_are_loaded_once_for_all_who_trust_them(authority: Any, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_bytes(authority.ca.read_bytes())
     known = trust(ca, True)
@@ -430,6 +436,41 @@ def test_names_that_share_their_trust_are_told_apart(authority: Any) -> None:
     assert talk.client.lost is not None
     assert talk.client.lost.check(BadCertificate)
     assert Talk(server, one).client.lost is None
+
+
+@implementer(IPushProducer)
+class Producing(Plain):
+    """It refers to its transport, and the transport to it."""
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def stopProducing(self) -> None: ...
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["closed", "eof"])
+def test_a_connection_that_ended_is_in_no_cycle(
+    server: ServerTls, authority: Any, clean: bool
+) -> None:
+    gc.disable()
+    try:
+        talk = Talk(server, ClientTls("default.example", authority.ca), Producing)
+        gone = [weakref.ref(end) for end in talk.ends]
+        if clean:
+            talk.client.transport.unregisterProducer()
+            talk.client.transport.loseConnection()
+            talk.pump()
+        for end in talk.ends:
+            end.transport.producer = None  # as of a real transport that has ended
+            if end.connected:
+                end.connectionLost(Failure(ConnectionDone()))
+        vars(talk).clear()
+        del end
+        assert [end() for end in gone] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_plain_transports_are_not_tls(server: ServerTls) -> None:

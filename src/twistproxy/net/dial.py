@@ -265,6 +265,10 @@ class _Connecting(ClientFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         self._attempt.refused(self._address, reason.value)
 
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        # It and its transport refer to each other.
+        connector.transport = None  # type: ignore[attr-defined]
+
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return _Arrival(self._attempt)
 
