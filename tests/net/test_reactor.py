@@ -42,6 +42,41 @@ def test_names() -> None:
     assert run(code + "from twistproxy.net import reactor as r; " + SAY) == "asyncio"
 
 
+RESET = """
+import os, socket, struct, sys
+from twisted.internet import protocol, reactor
+size = int(sys.argv[1])
+class Reader(protocol.Protocol):
+    got = 0
+    def dataReceived(self, data):
+        self.got += len(data)
+    def connectionLost(self, reason):
+        print(self.got, reason.type.__name__)
+        reactor.stop()
+factory = protocol.Factory.forProtocol(Reader)
+port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+peer = socket.create_connection(("127.0.0.1", port.getHost().port))
+peer.sendall(bytes(size))
+peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+peer.close()
+reactor.callLater(10, os._exit, 1)
+reactor.run()
+"""
+
+
+@pytest.mark.parametrize("size", [1, 100_000], ids=["one read", "several reads"])
+def test_a_reset_right_behind_data_is_a_lost_connection(size: int) -> None:
+    pytest.importorskip("uvloop")
+    told = subprocess.run(
+        [sys.executable, "-c", INSTALL + RESET, str(size)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout.split() == [str(size), "ConnectionLost"]
+    assert not told.stderr
+
+
 LIMITS = {  # (soft, hard) before; soft after
     "raised to the hard limit": ((1024, 4096), 4096),
     "already there": ((4096, 4096), 4096),

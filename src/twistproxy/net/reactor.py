@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import select
 import sys
+from typing import Any
 
 from twisted.internet import asyncioreactor
+from twisted.internet.main import installReactor
 
 # A hard limit can be 2**30 in a container; more than this only costs those who walk their files.
 MOST_FILES = 1 << 20
@@ -26,7 +29,32 @@ def install() -> None:
         return
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    asyncioreactor.install(loop)
+    installReactor(OnUvloop(loop))
+
+
+class OnUvloop(asyncioreactor.AsyncioSelectorReactor):
+    """Twisted's asyncio reactor, told of every error of a socket.
+
+    libuv stops watching a socket that has an error, and uvloop runs its reader only once more.
+    Where bytes came before the error, as when a peer sends and resets at once, that one read
+    succeeds, and the connection would never be heard of again.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._poll = select.poll()
+
+    def _readOrWrite(self, selectable: Any, read: bool) -> None:
+        super()._readOrWrite(selectable, read)  # type: ignore[no-untyped-call]
+        # Reading on comes to the error; unlike SO_ERROR, poll leaves it there.
+        while read and selectable in self._readers and self._has_error(selectable.fileno()):
+            super()._readOrWrite(selectable, read)  # type: ignore[no-untyped-call]
+
+    def _has_error(self, fd: int) -> bool:
+        self._poll.register(fd, 0)
+        events = self._poll.poll(0)
+        self._poll.unregister(fd)
+        return any(event & select.POLLERR for _, event in events)
 
 
 def name(reactor: object) -> str:
