@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from twistproxy import __version__, admin
+from twistproxy import __version__, admin, logs
 from twistproxy.admin.access_log import FORMATS, AccessLog, Entry, LogFile
 from twistproxy.admin.api import Api
 from twistproxy.admin.manhole import Manhole
@@ -28,6 +28,7 @@ from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.config import load
 from twistproxy.config.model import Config
 from twistproxy.exchange import Counts, Exchange, Generation, Road
+from twistproxy.http import uri
 from twistproxy.net import reactor as reactors
 from twistproxy.net import tls
 from twistproxy.net.addresses import Judge, own
@@ -42,6 +43,7 @@ from twistproxy.upstream.destinations import Destinations
 from twistproxy.upstream.parents import Parents
 from twistproxy.upstream.pool import Pools
 from twistproxy.upstream.routing.table import RouteTable
+from twistproxy.upstream.server import Server
 from twistproxy.wire import Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1.client_leg import ClientLegs
@@ -82,6 +84,7 @@ class Proxy:
         self._wall = wall
         self._ports: list[IListeningPort] = []
         self._forward_listeners: set[tuple[str, int]] = set()
+        self._reverse_listeners: set[tuple[str, int]] = set()
         self._window_listeners: set[tuple[str, int]] = set()
         self._started = reactor.seconds()
         self.sweep = Sweep(reactor)
@@ -144,8 +147,6 @@ class Proxy:
     def snapshot(self) -> dict[str, Any]:
         """All there is to know, as plain values. Sizes in bytes, times in seconds."""
         generation, counts = self.road.generation, self.road.counts
-        clients = self.connections.snapshot()
-        out = self._destinations.snapshot()
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -168,8 +169,10 @@ class Proxy:
             "policy": generation.policy.snapshot(),
             "pools": generation.pools.snapshot(),
             "parents": generation.parents.snapshot(),
-            "destinations": out,
-            "connections": clients,
+            "destinations": self._destinations.snapshot(),
+            "connections": self.connections.snapshot(),
+            "names": uri.names_kept(),
+            "manhole": {"sessions": self._manhole.sessions if self._manhole else 0},
             "tls": {"warnings": list(self._certificates.warnings)},
             "log": self._access_log.snapshot(),
         }
@@ -186,41 +189,29 @@ class Proxy:
     # -- start and end ----------------------------------------------------------------
 
     def start(self) -> Deferred[None]:
-        """Open every listener. Fails with CannotRun, all of them closed again."""
+        """Open every listener. Needs no turn of the reactor: it has fired when this returns.
+
+        Fails with CannotRun; what could be opened is being closed again.
+        """
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
         reactors.raise_file_limit()
         self.sweep.start()
-        config, errors = self.config, []
-        opening: list[tuple[str, IProtocolFactory, set[tuple[str, int]] | None]] = []
-        if config.forward and self._forward:
-            legs = ClientLegs(self._forward, "forward", self.terms, self.sweep, self.connections)
-            opening += [(text, legs, self._forward_listeners) for text in config.forward.listen]
-        reverse_listeners: set[tuple[str, int]] = set()
-        if config.reverse and self._reverse:
-            legs = ClientLegs(self._reverse, "reverse", self.terms, self.sweep, self.connections)
-            opening += [(text, legs, reverse_listeners) for text in config.reverse.listen]
-            secured = self._server_tls.wrap(
-                ClientLegs(
-                    self._reverse, "reverse", self.terms, self.sweep, self.connections, tls=True
-                ),
-                self._reactor,
-            )
-            opening += [(text, secured, reverse_listeners) for text in config.reverse.tls_listen]
-        for description, factory, listeners in opening:
+        errors = []
+        for description, factory, listeners in self._doors():
             try:
                 port = await listen(self._reactor, description, factory)
             except ListenFailed as error:
                 errors.append(str(error))
                 continue
             self._ports.append(port)
-            if listeners is not None:
-                listeners.add(addresses(port))
+            listeners.add(addresses(port))
             _log.info("Listening on {description}", description=description)
         if self._reverse is not None:
-            self._reverse.ports = {number for _, number in reverse_listeners if number}
-        for window in filter(None, (self._manhole, self._api)):
+            self._reverse.ports = {number for _, number in self._reverse_listeners if number}
+        windows: list[Manhole | Api] = [self._manhole] if self._manhole else []
+        for window in (*windows, self._api):
             try:
                 opened = await window.start()
             except (ListenFailed, admin.WindowError) as error:
@@ -229,9 +220,29 @@ class Proxy:
             if opened is not None:
                 self._window_listeners.add(addresses(opened))
         if errors:
-            await self._close()
+            # Not awaited: it takes turns of the reactor, which may never get any.
+            ensureDeferred(self._close())
             raise CannotRun(tuple(errors))
         self.state = "ready"
+
+    def _doors(self) -> Iterator[tuple[str, IProtocolFactory, set[tuple[str, int]]]]:
+        """What to listen on, who answers there, and where the address that it gets is noted."""
+
+        def legs(door: Forward | Reverse, side: str, tls: bool = False) -> ClientLegs:
+            return ClientLegs(door, side, self.terms, self.sweep, self.connections, tls=tls)
+
+        config = self.config
+        if config.forward and self._forward:
+            plain: IProtocolFactory = legs(self._forward, "forward")
+            for text in config.forward.listen:
+                yield text, plain, self._forward_listeners
+        if config.reverse and self._reverse:
+            plain = legs(self._reverse, "reverse")
+            for text in config.reverse.listen:
+                yield text, plain, self._reverse_listeners
+            secured = self._server_tls.wrap(legs(self._reverse, "reverse", True), self._reactor)
+            for text in config.reverse.tls_listen:
+                yield text, secured, self._reverse_listeners
 
     def drain(self) -> Deferred[None]:
         """Take no more, answer what there is (`timeouts.drain`), then close everything."""
@@ -261,7 +272,8 @@ class Proxy:
         for exchange in list(self.road.exchanges):
             exchange.abort()
         self.connections.abort()
-        self.road.generation.pools.close()
+        for server in _servers(self.road.generation) | self._destinations.servers():
+            server.close()
         if self._manhole is not None:
             await self._manhole.stop()
         await self._api.stop()
@@ -312,7 +324,9 @@ class Proxy:
             judge = self._forward.judge if unchanged else self._judge_of(kept)
             self._forward.configure(kept.forward, judge)
         self.road.generation = generation
-        generation.pools.replace(before.pools)
+        for server in _servers(before) - _servers(generation):
+            server.close()
+        logs.again(kept.log.level)
         changed = _differences(before.config, kept)
         told = f"generation {generation.number}; changed: {', '.join(changed) or 'nothing'}"
         _log.info("Reloaded: {told}", told=told)
@@ -422,6 +436,10 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
+def _servers(generation: Generation) -> set[Server]:
+    return generation.pools.servers() | generation.parents.servers()
+
+
 def _differences(before: Config, after: Config) -> Iterable[str]:
     names = [each.name for each in Config.__attrs_attrs__]
     return [name for name in names if getattr(before, name) != getattr(after, name)]
@@ -436,10 +454,14 @@ def _keep_listeners(before: Config, after: Config) -> tuple[Config, list[str]]:
         if (old is None) != (new is None):
             waiting.append(f"{side}: {'opens' if old is None else 'closes'} with a restart")
             changes[side] = old
+            # Until then its routes need their pools.
+            changes["pools"] = {**before.pools, **after.pools}
         elif old is not None:
             differ = [key for key in keys if getattr(old, key) != getattr(new, key)]
             waiting += [f"{side}.{key}: changes with a restart" for key in differ]
             changes[side] = evolve(new, **{key: getattr(old, key) for key in differ})
+            if "tls_listen" in differ and not new.tls:
+                changes[side] = evolve(changes[side], tls=old.tls)
     for name in ("manhole", "admin", "state_dir"):
         if getattr(before, name) != getattr(after, name):
             waiting.append(f"{name}: changes with a restart")

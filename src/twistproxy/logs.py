@@ -5,7 +5,9 @@ twistd takes an observer by its dotted name only, so what `choose` was told stan
 
 from __future__ import annotations
 
+import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from attrs import define
@@ -21,24 +23,49 @@ from twisted.python.logfile import LogFile
 
 @define
 class _Choice:
-    file: str = "-"
-    level: str = "info"
+    """name: of the file, "-" for the standard output. file: that, once it is open."""
+
+    name: str = "-"
+    file: LogFile | None = None
 
 
 _choice = _Choice()
+_lowest = LogLevelFilterPredicate()
 
 
 def choose(twistd: Any, level: str) -> None:
     """Set up twistd's options, unless they ask for something of their own."""
-    if twistd.get("logger") or twistd.get("syslog"):
-        return
-    _choice.file = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else "twistd.log")
-    _choice.level = level
+    foreground = twistd.get("nodaemon")
+    name = twistd.get("logfile") or ("-" if foreground else "twistd.log")
+    if twistd.get("logger") or twistd.get("syslog") or (name == "-" and not foreground):
+        return  # in the background there is no standard output, as twistd itself will say
+    _choice.name = name if name == "-" else str(Path(name).absolute())
+    _set(level)
     twistd["logger"] = f"{__name__}.observer"
 
 
 def observer() -> ILogObserver:
-    """What twistd logs to. The file is rotated by its size, as twistd's own is."""
-    out = sys.stdout if _choice.file == "-" else LogFile.fromFullPath(_choice.file)
-    lowest = LogLevelFilterPredicate(LogLevel.levelWithName(_choice.level))
-    return FilteringLogObserver(textFileLogObserver(out), [lowest])
+    """What twistd logs to. The file is rotated by its size and by SIGUSR1, as twistd's own is."""
+    out: Any = sys.stdout
+    if _choice.name != "-":
+        out = _choice.file = LogFile.fromFullPath(_choice.name)
+        if not signal.getsignal(signal.SIGUSR1):  # nobody has taken it
+
+            def rotate(*_: object) -> None:
+                from twisted.internet import reactor
+
+                reactor.callFromThread(out.rotate)  # type: ignore[attr-defined]
+
+            signal.signal(signal.SIGUSR1, rotate)
+    return FilteringLogObserver(textFileLogObserver(out), [_lowest])
+
+
+def again(level: str) -> None:
+    """After a reload: from this level on, into the file that has the name by now."""
+    _set(level)
+    if _choice.file is not None:
+        _choice.file.reopen()
+
+
+def _set(level: str) -> None:
+    _lowest.setLogLevelForNamespace("", LogLevel.levelWithName(level))

@@ -7,64 +7,60 @@ SIGHUP            reload
 from __future__ import annotations
 
 import signal
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy import __version__, admin
-from twistproxy.app import CannotRun, Proxy
+from twistproxy.app import Proxy
 from twistproxy.config.model import Config
+from twistproxy.garbage import Garbage
 from twistproxy.net import reactor as reactors
 
 _log = Logger()
 
 
+def open_proxy(reactor: Any, config: Config, file: Path | None) -> Proxy:
+    """A proxy with its listeners open. reactor: the one that is installed. Raises CannotRun."""
+    _log.info(
+        "twistproxy {version} on the reactor: {reactor}",
+        version=__version__,
+        reactor=reactors.name(reactor),
+    )
+    proxy = Proxy(reactor, config, file)
+    failures: list[Failure] = []
+    proxy.start().addErrback(failures.append)
+    for failure in failures:
+        failure.raiseException()
+    return proxy
+
+
 class Process(Service):
-    """The service that twistd runs. reactor: the one that is installed."""
+    """The service that twistd runs."""
 
-    def __init__(self, reactor: Any, config: Config, file: Path | None) -> None:
+    def __init__(self, reactor: Any, proxy: Proxy) -> None:
         self._reactor = reactor
-        self._config = config
-        self._file = file
-        self.proxy: Proxy | None = None
-
-    def privilegedStartService(self) -> None:
-        """Open the listeners, while ports below 1024 still may be."""
-        _log.info(
-            "twistproxy {version} on the reactor: {reactor}",
-            version=__version__,
-            reactor=reactors.name(self._reactor),
-        )
-        try:
-            self.proxy = Proxy(self._reactor, self._config, self._file)
-        except CannotRun as error:
-            _give_up(error)
-        assert self.proxy is not None
-        failures: list[Failure] = []
-        self.proxy.start().addErrback(failures.append)
-        # Listening needs no reactor that runs, so what fails has failed by now.
-        for failure in failures:
-            if isinstance(failure.value, CannotRun):
-                _give_up(failure.value)
-            failure.raiseException()
+        self._proxy = proxy
+        self._garbage = Garbage(reactor, lambda: proxy.road.counts.total)
 
     def startService(self) -> None:
-        super().startService()
-        self._reactor.callWhenRunning(self._listen_to_signals)
+        super().startService()  # type: ignore[no-untyped-call]
+        self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None]:
         """Drain; the reactor waits for it."""
-        super().stopService()
-        return succeed(None) if self.proxy is None else self.proxy.drain()
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._garbage.stop()
+        return self._proxy.drain()
 
-    def _listen_to_signals(self) -> None:
+    def _begin(self) -> None:
         # twistd's own SIGTERM handler would raise the signal again at the end; SIGHUP kills.
         for number, action in (
             (signal.SIGTERM, self._stop),
@@ -72,8 +68,9 @@ class Process(Service):
             (signal.SIGHUP, self._reload),
         ):
             signal.signal(number, self._handler(action))
+        self._garbage.start()
 
-    def _handler(self, action: Any) -> Any:
+    def _handler(self, action: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
             self._reactor.callFromThread(action)
 
@@ -83,22 +80,13 @@ class Process(Service):
         try:
             self._reactor.stop()
         except ReactorNotRunning:  # it drains already
-            assert self.proxy is not None
-            self.proxy.hurry()
+            self._proxy.hurry()
 
     def _reload(self) -> None:
-        assert self.proxy is not None
-
         def failed(failure: Failure) -> None:
             if failure.check(admin.ReloadFailed):
                 _log.error("Not reloaded, nothing changed:\n{errors}", errors=str(failure.value))
             else:
                 _log.failure("The reload failed", failure)
 
-        self.proxy.reload().addErrback(failed)
-
-
-def _give_up(error: BaseException) -> None:
-    """End the process with the lines that say why, and nothing else."""
-    print(error, file=sys.__stderr__, flush=True)
-    raise SystemExit(1)
+        self._proxy.reload().addErrback(failed)

@@ -45,10 +45,20 @@ class Options(BaseOptions):
 
 
 def makeService(options: Options) -> IService:
-    """The service that twistd starts and stops."""
+    """The service that twistd starts and stops, its listeners open already.
+
+    twistd asks for it before it begins its log, goes into the background and gives up its rights:
+    what can't be opened is told on the terminal, and by the exit status.
+    """
     # Only now: these import the reactor, which has to be installed first.
     from twisted.internet import reactor
 
-    from twistproxy.process import Process
+    from twistproxy.app import CannotRun
+    from twistproxy.process import Process, open_proxy
 
-    return Process(reactor, options.config, options.file)
+    file = options.file and options.file.absolute()  # twistd may go to another folder
+    try:
+        return Process(reactor, open_proxy(reactor, options.config, file))
+    except CannotRun as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,58 @@
+"""When Python looks for cycles: by a schedule of ours, since its own would stop the traffic.
+
+Exchanges leave no cycles behind, so few things need it; walking all objects of a full cache takes
+a tenth of a second and more. What is there at the start is never looked at again; each second
+brings a look at what is younger than that, and a second without a new exchange one at everything.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+#: Seconds between two looks at everything: at least, and at most however busy it is.
+SELDOM: Final = 60.0
+AT_LAST: Final = 3600.0
+
+
+class Garbage:
+    """The schedule, which is in force from `start` to `stop`.
+
+    busy: a count that grows while there is something to do.
+    """
+
+    def __init__(self, clock: IReactorTime, busy: Callable[[], int]) -> None:
+        self._clock = clock
+        self._busy = busy
+        self._seen = busy()
+        self._last = clock.seconds()
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        gc.disable()
+        gc.collect()
+        gc.freeze()
+        self._last = self._clock.seconds()
+        self._loop.start(1.0, now=False)
+
+    def stop(self) -> None:
+        """Leave it to Python again."""
+        if self._loop.running:
+            self._loop.stop()
+            gc.unfreeze()
+            gc.enable()
+
+    def _look(self) -> None:
+        before, self._seen = self._seen, self._busy()
+        since = self._clock.seconds() - self._last
+        quiet = before == self._seen
+        if since >= AT_LAST or (quiet and since >= SELDOM):
+            gc.collect()
+            self._last = self._clock.seconds()
+        else:
+            gc.collect(0)

@@ -1,0 +1,112 @@
+"""The program's own log: from which level on, and where."""
+
+from __future__ import annotations
+
+import io
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.python.reflect import namedAny
+
+from twistproxy import logs
+
+Tell = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test has its own choice, and leaves SIGUSR1 as it was."""
+    before = signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr(logs, "_choice", logs._Choice())
+    yield
+    signal.signal(signal.SIGUSR1, before)
+    if logs._choice.file is not None:
+        logs._choice.file.close()
+
+
+def begin(twistd: dict[str, Any], level: str) -> Tell:
+    """Choose, and log as twistd would from then on: a line at the level that is its text."""
+    logs.choose(twistd, level)
+    observer = namedAny(twistd["logger"])()
+    assert ILogObserver.providedBy(observer)
+    logger = Logger(namespace="test", observer=observer)
+    return lambda level: logger.emit(LogLevel.levelWithName(level), f"a line of {level}")
+
+
+LEVELS = ["debug", "info", "warn", "error", "critical"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_from_the_level_on(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", out := io.StringIO())
+    tell = begin({"nodaemon": 1}, level)
+    for each in LEVELS:
+        tell(each)
+    told = [line.rpartition(" ")[2] for line in out.getvalue().splitlines()]
+    assert told == LEVELS[LEVELS.index(level) :]
+
+
+def test_a_reload_changes_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", out := io.StringIO())
+    tell = begin({"nodaemon": 1}, "error")
+    tell("info")
+    logs.again("info")
+    tell("info")
+    assert out.getvalue().count("a line of info") == 1
+
+
+PLACES: dict[str, tuple[dict[str, Any], str]] = {
+    "background": ({"nodaemon": 0}, "twistd.log"),
+    "background_file": ({"nodaemon": 0, "logfile": "own.log"}, "own.log"),
+    "foreground_file": ({"nodaemon": 1, "logfile": "own.log"}, "own.log"),
+}
+
+
+@pytest.mark.parametrize(("twistd", "file"), PLACES.values(), ids=PLACES)
+def test_where_twistd_would_have_put_it(
+    twistd: dict[str, Any], file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    begin(dict(twistd), "info")("info")
+    assert (tmp_path / file).read_text().endswith("a line of info\n")
+
+
+OWN: dict[str, dict[str, Any]] = {
+    "logger": {"nodaemon": 1, "logger": "my.own.observer"},
+    "syslog": {"nodaemon": 0, "syslog": True},
+    "stdout_in_the_background": {"nodaemon": 0, "logfile": "-"},
+}
+
+
+@pytest.mark.parametrize("twistd", OWN.values(), ids=OWN)
+def test_what_twistd_does_itself_is_left_to_it(twistd: dict[str, Any]) -> None:
+    before = dict(twistd)
+    logs.choose(twistd, "info")
+    assert twistd == before
+
+
+def test_after_the_file_was_moved_away_a_reload_begins_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.log"
+    tell = begin({"logfile": str(file)}, "info")
+    monkeypatch.chdir("/")  # as twistd may
+    tell("info")
+    file.rename(tmp_path / "own.log.old")
+    logs.again("info")
+    tell("error")
+    assert "a line of error" in file.read_text()
+    assert "a line of error" not in (tmp_path / "own.log.old").read_text()
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN], ids=["free", "taken"])
+def test_sigusr1_rotates_unless_somebody_has_it(before: Any, tmp_path: Path) -> None:
+    signal.signal(signal.SIGUSR1, before)
+    begin({"logfile": str(tmp_path / "own.log")}, "info")
+    taken = signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+    assert taken is (before is signal.SIG_IGN)
+    assert taken or callable(signal.getsignal(signal.SIGUSR1))
