@@ -7,18 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-
-from twistproxy.config.model import Limits, Timeouts
-from twistproxy.net.sweep import Sweep
-from twistproxy.wire import Terms
-
-settings.register_profile("wire", deadline=None)
-settings.load_profile("wire")
 
 DONE, ABORTED, RESET = ConnectionDone, ConnectionAborted, ConnectionLost
 
@@ -125,23 +116,6 @@ class Wire(StringTransport):
             self.lose(ABORTED if self.aborted else DONE)
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def sweep(clock: Clock) -> Sweep:
-    sweep = Sweep(clock)
-    sweep.start()
-    return sweep
-
-
-@pytest.fixture
-def terms() -> Terms:
-    return Terms(Limits(), Timeouts())
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wire() -> type[Wire]:
     return Wire

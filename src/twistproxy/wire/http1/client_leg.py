@@ -103,6 +103,7 @@ class ClientLeg(Protocol):
         self._close = False
         self._chunked = False
         self._started = False
+        self._bodiless = False  # what is written of a body would be taken for the next answer
 
     # -- the connection ----------------------------------------------------------------
 
@@ -452,7 +453,8 @@ class ClientLeg(Protocol):
     def start(self, response: Response, length: int | None, data: bytes = b"") -> None:
         self._started = True
         parts = [encode.response_lines(response, self._method)]
-        if encode.has_body(response, self._method):
+        self._bodiless = not encode.has_body(response, self._method)
+        if not self._bodiless:
             if b"content-length" in response.fields:
                 pass
             elif length is not None:
@@ -469,13 +471,13 @@ class ClientLeg(Protocol):
         elif self._version == (1, 0):
             parts.append(b"Connection: keep-alive\r\n")
         parts.append(b"\r\n")
-        if data:
+        if data and not self._bodiless:
             parts.extend(encode.chunk(data) if self._chunked else (data,))
         if self._state not in _OVER:
             self.transport.write(b"".join(parts))
 
     def write(self, data: bytes) -> None:
-        if self._state in _OVER or not data:
+        if self._state in _OVER or self._bodiless or not data:
             return
         if self._chunked:
             self.transport.writeSequence(encode.chunk(data))
