@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from errno import EACCES
 from pathlib import Path
+from typing import NoReturn
 
 import bcrypt
 import pytest
@@ -61,6 +63,19 @@ class TestCheck:
         result = twistproxy("check", str(tmp_path / "none"))
         assert result.exit_code == 1
         assert "No such file" in result.stderr
+
+    def test_a_file_that_may_not_be_read_is_a_failure_not_a_wrong_usage(
+        self, config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def may_not(*_: object) -> NoReturn:
+            raise PermissionError(EACCES, "Permission denied")
+
+        monkeypatch.setattr(cli.click.types.os, "access", lambda *_: False)
+        monkeypatch.setattr(Path, "read_bytes", may_not)
+        for words in ([str(config)], ["--config", str(config)]):
+            result = twistproxy("check", *words)
+            assert (result.exit_code, result.stdout) == (1, "")
+            assert result.stderr == f"{config}: can't be read: Permission denied\n"
 
     def test_two_files(self, config: Path) -> None:
         assert twistproxy("check", str(config), "--config", str(config)).exit_code == 2

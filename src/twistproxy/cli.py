@@ -29,10 +29,13 @@ from twistproxy.upstream import balance
 #: Bytes of a password; bcrypt looks at no more.
 PASSWORD = 72
 
+# Whether it can be read is told by reading it: a failure that is explained, not a wrong usage.
+_FILE = click.Path(readable=False, path_type=Path)
+
 _config = click.option(
     "--config",
     "file",
-    type=click.Path(path_type=Path),
+    type=_FILE,
     metavar="FILE",
     help="The configuration; default: the first of ./twistproxy.toml, etc/twistproxy.toml "
     "beside a checkout, /etc/twistproxy/twistproxy.toml.",
@@ -64,10 +67,10 @@ def run(file: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("argument", type=click.Path(path_type=Path), metavar="[FILE]", required=False)
+@click.argument("argument", type=_FILE, metavar="[FILE]", required=False)
 @_config
 def check(argument: Path | None, file: Path | None) -> None:
-    """Say whether a configuration can be used, or every error in it."""
+    """Say what is wrong with a configuration, or that nothing is."""
     if argument is not None and file is not None:
         raise click.UsageError("FILE or --config FILE, not both.")
     _, name = _load(argument or file)
@@ -86,9 +89,10 @@ def version(file: Path | None) -> None:
 @click.argument("name", required=False)
 @_config
 def hash_password(name: str | None, file: Path | None) -> None:
-    """Print a password's bcrypt hash, with NAME as a line of an htpasswd file.
+    """Print a password's bcrypt hash.
 
-    The password is asked for, or read from standard input (its first line).
+    With NAME it is a line of an htpasswd file. The password is asked for, or read from standard
+    input (its first line).
     """
     if name is not None and (not name.isprintable() or ":" in name or not name.strip()):
         raise click.UsageError("NAME must be printable, without a colon.")

@@ -44,6 +44,7 @@ class FakeProxy:
 @define
 class Response:
     status: int
+    reason: str
     fields: dict[str, str]
     body: bytes
 
@@ -82,7 +83,8 @@ class Visitor:
         first, *lines = head.decode().split("\r\n")
         fields = dict(line.split(": ", 1) for line in lines)
         assert "Server" not in fields
-        return Response(int(first.split()[1]), fields, body)
+        _, status, reason = first.split(" ", 2)
+        return Response(int(status), reason, fields, body)
 
 
 @pytest.fixture
@@ -263,7 +265,7 @@ class TestTcp:
     @pytest.mark.parametrize("path", ["/livez", "/snapshot"])
     def test_may_not_be_called(self, visitor: Visitor, path: str, host: str) -> None:
         response = visitor.asks(path, Host=host, Authorization="Bearer secret")
-        assert response.status == 421
+        assert (response.status, response.reason) == (421, "Misdirected Request")
 
     def test_may_not_be_called_two_names(self, visitor: Visitor) -> None:
         visitor.sends(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n")

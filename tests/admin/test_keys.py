@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EACCES
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.conch.ssh.keys import Key
 from twisted.logger import LogLevel, capturedLogs
 
-from twistproxy.admin import WindowError
+from twistproxy.admin import WindowError, keys
 from twistproxy.admin.keys import Authorized, AuthorizedKeys, host_key, parse_line
 
 KEY = Key(Ed25519PrivateKey.generate())
@@ -95,6 +96,15 @@ class TestAuthorizedKeys:
             assert AuthorizedKeys(tmp_path / "none").find(BLOB) is None
         assert [event["log_level"] for event in logged] == [LogLevel.warn]
 
+    def test_a_file_without_a_key_is_said(self, tmp_path: Path) -> None:
+        path = tmp_path / "authorized_keys"
+        path.write_text(f"# {PUBLIC}\n")
+        with capturedLogs() as logged:
+            assert AuthorizedKeys(path).entries() == []
+        assert [event["complaint"] for event in logged] == [
+            f"{path}: no key is in it: nobody can log in"
+        ]
+
     def test_bytes_that_are_no_text(self, tmp_path: Path) -> None:
         path = tmp_path / "authorized_keys"
         path.write_bytes(b"\xff\xfe\0\n" + PUBLIC.encode() + b"\n")
@@ -140,3 +150,13 @@ class TestHostKey:
         (tmp_path / "file").touch()
         with pytest.raises(WindowError, match="file: File exists"):
             host_key(tmp_path / "file" / "key")
+
+    def test_in_a_folder_that_can_not_be_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def mkstemp(dir: Path, prefix: str) -> tuple[int, str]:
+            raise PermissionError(EACCES, "Permission denied", f"{dir}/{prefix}x1y2")
+
+        monkeypatch.setattr(keys.tempfile, "mkstemp", mkstemp)
+        with pytest.raises(WindowError, match=r"/key: Permission denied$"):
+            host_key(tmp_path / "key")

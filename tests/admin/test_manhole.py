@@ -234,6 +234,16 @@ def test_edits_of_the_keys_count(house: House) -> None:
     assert house.client(STRANGER).logged_in
 
 
+def test_that_nobody_can_log_in_is_said_at_the_start(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.authorized_keys.unlink()
+    with capturedLogs() as logged:
+        house.open()
+    assert any("nobody can log in" in event.get("complaint", "") for event in logged)
+    house.authorize(KEY)
+    assert house.client().logged_in
+
+
 def test_the_host_key_is_the_one_in_the_state_folder(house: House) -> None:
     client = house.client()
     assert client.host_keys == [host_key(house.state / "ssh_host_key").public().blob()]

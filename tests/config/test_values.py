@@ -148,10 +148,29 @@ def test_server_urls_come_in_one_spelling():
 
 
 def test_paths_start_at_the_folder():
-    path, output = KINDS[Path].read, KINDS[model.Output].read
+    path = KINDS[Path].read
     assert path("a/b") == Path("/here/a/b")
     assert path("/a") == Path("/a")
-    assert (output("-"), output("log")) == ("-", "/here/log")
+
+
+def test_an_output_can_be_opened(tmp_path, monkeypatch):
+    read = kinds(tmp_path)[model.Output].read
+    (tmp_path / "old.log").touch()
+    assert [read("-"), read("new.log"), read("old.log"), read("/dev/null")] == [
+        "-",
+        f"{tmp_path}/new.log",
+        f"{tmp_path}/old.log",
+        "/dev/null",
+    ]
+    with pytest.raises(ValueError, match="there is no folder"):
+        read("log/new.log")
+    with pytest.raises(ValueError, match="is a folder"):
+        read(".")
+    # Who runs the tests may be root, who may write everything.
+    monkeypatch.setattr(values.os, "access", lambda path, mode: path.name == "old.log")
+    assert read("old.log")
+    with pytest.raises(ValueError, match=r"new\.log\" may not be written by this user"):
+        read("new.log")
 
 
 def test_a_readable_file_is_there(tmp_path, monkeypatch):

@@ -262,7 +262,7 @@ def _begin(request: Request, answer: Answer) -> bytes:
     """Set the head; gives the body."""
     head = request.responseHeaders
     head.removeHeader(b"server")
-    request.setResponseCode(answer.status.value)
+    request.setResponseCode(answer.status.value, answer.status.phrase.encode())
     fields = {
         "Content-Type": answer.kind,
         "Cache-Control": "no-store",

@@ -50,11 +50,15 @@ class AuthorizedKeys:
 
     def find(self, blob: bytes) -> Authorized | None:
         """The entry for a public key in SSH's wire form. Never raises."""
+        return next((entry for entry in self.entries() if entry.key.blob() == blob), None)
+
+    def entries(self) -> list[Authorized]:
+        """What the file holds; the log says what of it is not used. Never raises."""
         entries, complaints = self._read()
         for complaint in sorted(complaints - self._complaints):  # once, not at every login
             log.warn("{complaint}", complaint=complaint)
         self._complaints = complaints
-        return next((entry for entry in entries if entry.key.blob() == blob), None)
+        return entries
 
     def _read(self) -> tuple[list[Authorized], frozenset[str]]:
         try:
@@ -69,6 +73,8 @@ class AuthorizedKeys:
                 entries.append(found)
             elif found is not None:
                 complaints.add(f"{self.path}:{number}: {found}; the line is not used")
+        if not entries:
+            complaints.add(f"{self.path}: no key is in it: nobody can log in")
         return entries, frozenset(complaints)
 
 
@@ -143,7 +149,11 @@ def _make(path: Path) -> None:
     """Complete or not at all, and never in place of another key."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = Key(Ed25519PrivateKey.generate()).toString("openssh")
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
+    except OSError as error:
+        error.filename = path  # the temporary one would tell nobody anything
+        raise
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text)

@@ -81,6 +81,7 @@ class Manhole:
 
     async def start(self) -> IListeningPort:
         """Listen. Raises `WindowError` (the host key) or `net.listen.ListenFailed`."""
+        self._keys.entries()  # so that the log says at once if nobody can log in
         self._factory = ManholeFactory(
             self._reactor, self._proxy, host_key(self._host_key), self._keys
         )

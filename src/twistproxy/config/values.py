@@ -71,7 +71,16 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         return found
 
     def output(value: object) -> str:
-        return "-" if value == "-" else str(path(value))
+        if value == "-":
+            return "-"
+        found = path(value)
+        if not os.path.isdir(found.parent):
+            raise ValueError(f"there is no folder {shown(str(found.parent))}")
+        if os.path.isdir(found):
+            raise ValueError(f"{shown(str(found))} is a folder")
+        if not os.access(found if os.path.exists(found) else found.parent, os.W_OK):
+            raise ValueError(f"{shown(str(found))} may not be written by this user")
+        return str(found)
 
     def endpoint(value: object) -> str:
         return endpoints.absolute(string(value), folder)
