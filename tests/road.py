@@ -90,6 +90,7 @@ class Play:
 
     def __init__(self, config: str = "[forward]") -> None:
         self.clock = Clock()
+        self.clock.advance(1000)
         self.done: list[str] = []
         self.lines: list[Line] = []
         self.sent: Fields = Fields()  # of the latest request that a server got
@@ -142,7 +143,7 @@ class Play:
         )
 
     def wall(self) -> float:
-        return NOW + self.clock.seconds()
+        return NOW + self.clock.seconds() - 1000
 
     def judge(self, address: str, port: int) -> Reason | None:
         if address in self.loops:

@@ -590,6 +590,16 @@ def test_an_idle_connection_of_each_server_found_dead_costs_no_try() -> None:
     play.over(status=200)
 
 
+def test_nor_does_the_connection_that_takes_its_place_count_as_a_second_try() -> None:
+    play = Play(SHOP.replace("[pools", "retries = 1\n[pools"))
+    play.exchange("GET / HTTP/1.1")
+    play.exchange("GET / HTTP/1.1")
+    play.ask("GET /x HTTP/1.1")
+    play.wire.closes()
+    play.connect().closes()
+    assert play.done[-1] == "two.test:80#1 GET /x HTTP/1.1"
+
+
 def test_a_server_that_dies_unanswered_is_followed_by_another() -> None:
     play = Play(SHOP)
     play.ask("GET / HTTP/1.1")

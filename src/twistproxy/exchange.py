@@ -474,7 +474,7 @@ class Exchange:
             # The challenge is for us, who have no answer; the client can't give one.
             self.fail(errors.PARENT_REFUSED.about(server=self.server.url))
             return
-        if response.status == 304 and self._stale is not None and self._stale.conditions:
+        if response.status == 304 and self._stale is not None:
             self._held = _Held(response, length)  # until the leg is free for what may follow
             return
         self._stale = None

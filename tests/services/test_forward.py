@@ -313,6 +313,11 @@ def test_via_is_of_what_came_through_us() -> None:
     play.ask("GET http://b.test/ HTTP/1.1")
     play.refuse()
     assert play.field("via") is None  # our own page
+    play.ask("OPTIONS * HTTP/1.1", to="forward")
+    assert play.field("via") is None
+    play.ask("CONNECT b.test:443 HTTP/1.1")
+    play.connect()
+    assert play.field("via") is None
 
 
 # -- what clients are told ------------------------------------------------------------------------

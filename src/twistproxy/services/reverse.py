@@ -113,7 +113,6 @@ class Reverse:
     def key(self, exchange: Exchange, target: Target) -> Key | Problem:
         route = exchange.route
         if target is not exchange.target:
-            target = self._without_our_port(target)
             route = exchange.generation.routes.match(target)
         if route is None:
             return errors.NOT_FOUND.about(url=target.url)
