@@ -16,17 +16,19 @@ from pathlib import Path
 
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import CannotListenError, ConnectError
-from twisted.internet.protocol import ProcessProtocol, Protocol
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from twistproxy.admin import client
+
 HERE = Path(__file__).parent
 KEY = Path("var/demo_key")
-PORT = int(os.environ.get("DEMO_PORT", "9000"))
+SOCKET = HERE / "var" / "admin.sock"
+PORT = os.environ.get("DEMO_PORT", "9000")
 
 TO_TRY = f"""
 Both proxies run. In another terminal, from {Path.cwd()}:
@@ -84,30 +86,24 @@ def make_key() -> None:
         sys.exit("ssh-keygen is missing: apt-get install openssh-client")
 
 
-async def answers(port: int) -> bool:
-    """Whether something takes connections on this port of ours."""
-    try:
-        connection = await connectProtocol(
-            TCP4ClientEndpoint(reactor, "127.0.0.1", port), Protocol()
-        )
-    except ConnectError:
-        return False
-    connection.transport.loseConnection()
-    return True
-
-
 async def tell_what_to_try(proxies: Proxies) -> None:
+    """Once the proxies say so themselves: on their ports another program could answer."""
     while not proxies.ended.called:
-        if await answers(8080) and await answers(2222):
+        try:
+            await client.ask(client.agent(reactor, SOCKET), "stats")
+        except client.NoAnswer:
+            await task.deferLater(reactor, 0.1)
+        else:
             print(TO_TRY, flush=True)
             return
-        await task.deferLater(reactor, 0.1)
 
 
 async def main() -> None:
     make_key()
+    if not PORT.isdecimal():
+        sys.exit(f"DEMO_PORT={PORT} is not a port")
     try:
-        reactor.listenTCP(PORT, Site(Mirror()), interface="127.0.0.1")
+        reactor.listenTCP(int(PORT), Site(Mirror()), interface="127.0.0.1")
     except CannotListenError:
         sys.exit(f"Port {PORT} is taken; another for the demo origin: make run DEMO_PORT=9001")
     proxies = Proxies()
@@ -116,7 +112,7 @@ async def main() -> None:
     arguments += ["--config", str(HERE / "twistproxy.toml")]
     environment = {
         **os.environ,
-        "DEMO_PORT": str(PORT),
+        "DEMO_PORT": PORT,
         "TWISTPROXY_KEYS": str(KEY.with_suffix(".pub").absolute()),
     }
     child = reactor.spawnProcess(
