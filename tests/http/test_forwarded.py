@@ -178,6 +178,19 @@ def test_a_stranger_is_named_whatever_it_says():
     )
 
 
+SPELLINGS = ["X_Forwarded_For", "x-forwarded_for", "X_FORWARDED_PROTO", "X_Real_IP", "Proxy"]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_what_cgi_takes_for_our_fields_is_not_passed_on(name):
+    for peer in (REAL, FRONT):
+        assert sorted(written(peer, f"{name}: {FAKE}")) == sorted(written(peer))
+
+
+def test_a_name_with_an_underscore_is_none_of_ours():
+    assert "x_mine: 1" in written(REAL, "X_Mine: 1")
+
+
 def test_what_a_trusted_proxy_says_is_extended():
     fields = [*xff(f"{REAL}, 10.0.0.2"), PROTO + "https", HOST + "shop.example"]
     assert sorted(written(FRONT, *fields)) == [

@@ -30,6 +30,8 @@ UNDERSTOOD = HEURISTIC | {302, 303, 307, 403, 451, 500, 502, 503, 504}
 
 # Fields that are made anew for each reply; those of one hop are `hops`' business (§3.1).
 _NOT_STORED = frozenset({b"age", b"content-length", b"trailer"})
+# Request fields that name the client and the proxies before the next one.
+_REWRITTEN = frozenset({b"forwarded", b"via", b"x-forwarded-for"})
 # Fields without which the body would be misread: no-cache or private of these means all of it.
 _ESSENTIAL = frozenset({b"cache-control", b"date", b"etag", b"expires", b"last-modified", b"vary"})
 # List-valued fields whose elements mean the same in any order and case (RFC 9110 §12.5).
@@ -247,12 +249,23 @@ def may_store(request: Request, response: Response) -> str | None:
         return "authorization"
     if b"set-cookie" in fields and not shared and b"set-cookie" not in said.withheld:
         return "set-cookie"
-    if vary_names(fields) is None:
+    chosen_by = vary_names(fields)
+    if chosen_by is None or not _unseen(request.fields).isdisjoint(chosen_by):
         return "vary"
     explicit = shared or said.max_age is not None or b"expires" in fields
     if not explicit and response.status not in HEURISTIC:
         return "status"
     return None
+
+
+def _unseen(request: Fields) -> frozenset[bytes]:
+    """Fields that the origin saw otherwise than they came: which variant is it of, then?
+
+    Those that we write, and those that the client let end here (RFC 9110 §7.6.1).
+    """
+    if b"connection" not in request:
+        return _REWRITTEN
+    return _REWRITTEN.union(request.tokens(b"connection"))
 
 
 def has_content(fields: Fields) -> bool:

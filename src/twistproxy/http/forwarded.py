@@ -80,7 +80,7 @@ def write(fields: Fields, told: Told, *, peer: str, scheme: str, host: str) -> N
     part of a list, is gone: many servers read the leftmost. scheme, host: how our peer asked us.
     A peer of "" is not named: a unix socket, or a client that wants to stay unknown.
     """
-    fields.remove(*_CLAIMS)
+    fields.remove(*_CLAIMS, *_other_spellings(fields))
     known = _peer(peer)
     nodes = told.chain if known is None else (*told.chain, known[1])
     if nodes:
@@ -100,7 +100,18 @@ def write(fields: Fields, told: Told, *, peer: str, scheme: str, host: str) -> N
 
 
 # Further claims of the kind that servers believe. We don't write them, so nobody vouches for them.
-_CLAIMS = (b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-ssl", b"x-real-ip")
+# `Proxy` is none, but CGI makes the variable HTTP_PROXY of it, which programs take for theirs.
+_CLAIMS = (
+    b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-ssl", b"x-real-ip", b"proxy",
+)  # fmt: skip
+_BELIEVED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", *_CLAIMS}
+
+
+def _other_spellings(fields: Fields) -> list[bytes]:
+    """Names such as ``X_Forwarded_For``, which CGI and WSGI can't tell from those that we write."""
+    names = [name.lower() for name, _ in fields if b"_" in name]
+    return [name for name in names if name.replace(b"_", b"-") in _BELIEVED]
+
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # An address in brackets or an IPv4 address, with a port, which may be obfuscated (RFC 7239 §6).
