@@ -617,6 +617,11 @@ def test_a_body_at_the_limit(client):
     assert client.last.ended
 
 
+def test_a_length_at_the_limit(client):
+    client.send(post(b"Content-Length: 10000", body=b"a" * 10_000))
+    assert client.last.ended
+
+
 def test_no_limit(client):
     client.terms.limits = Limits(body=0)
     client.send(post(b"Content-Length: 999999999999"))
@@ -709,6 +714,15 @@ def test_half_a_body_that_waits_is_read_before_the_end(client):
     client.last.stream.resume_request()
     assert client.last.body == b"abc"
     assert client.answers()[0].status == 400
+
+
+def test_an_end_is_not_read_again(client):
+    """A transport that is resumed after its end tells that again and again."""
+    client.send(get())
+    client.send(b"x" * LIMITS.head)
+    client.wire.end()
+    client.last.answer()
+    assert client.wire.producerState == "paused"
 
 
 @pytest.mark.parametrize("data", [b"", b"\r\n", b"\r", get(b"/1")])

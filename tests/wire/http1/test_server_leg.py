@@ -459,6 +459,15 @@ def test_an_end_within_an_answer(server, data, name, retry, half):
     assert (server.lost, len(server.sweep)) == ([server.leg], 0)
 
 
+def test_each_exchange_is_judged_by_its_own_bytes(server):
+    """An idle connection that the server closes as we send: that answer never began."""
+    server.ask()
+    server.send(ok(start=b"HTTP/1.1 103 -") + ok(TWO, body=b"ok"))
+    side = server.ask()
+    server.wire.end()
+    assert (side.problem.name, side.problem.retry) == ("connection_terminated", True)
+
+
 def test_an_end_while_the_request_still_goes_out(server):
     """The server may not read on either: what is unsent has its time, not more."""
     server.wire.taking = False
