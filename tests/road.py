@@ -41,7 +41,7 @@ from twistproxy.cache.cache import Cache
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.config import load
 from twistproxy.config.model import Config
-from twistproxy.exchange import Counts, Exchange, Generation, Road
+from twistproxy.exchange import Exchange
 from twistproxy.http.dates import format_date
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
@@ -50,6 +50,7 @@ from twistproxy.http.message import Request, Response
 from twistproxy.net.dial import Reason, Unreachable
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import compile_policy
+from twistproxy.road import Counts, Generation, Road
 from twistproxy.services.forward import Forward
 from twistproxy.services.reverse import Reverse
 from twistproxy.upstream import Means

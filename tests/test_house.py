@@ -13,7 +13,7 @@ TESTS = CHECKOUT / "tests"
 
 #: Files without a test file of their own, and where what they do is shown instead.
 SHOWN_ELSEWHERE = {
-    "config/model.py": "values only; tests/config shows how each key is read",
+    "road.py": "values and seams only; tests/test_exchange.py travels on them",
 }
 
 FILES = sorted(

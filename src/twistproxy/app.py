@@ -27,7 +27,7 @@ from twistproxy.cache.cache import Cache
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.config import load
 from twistproxy.config.model import Config
-from twistproxy.exchange import Counts, Exchange, Generation, Road
+from twistproxy.exchange import Exchange
 from twistproxy.http import uri
 from twistproxy.net import reactor as reactors
 from twistproxy.net import tls
@@ -36,6 +36,7 @@ from twistproxy.net.dial import Dialler, Reason
 from twistproxy.net.listen import ListenFailed, addresses, listen
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import PolicyError, compile_policy
+from twistproxy.road import Counts, Generation, Road
 from twistproxy.services.forward import Forward
 from twistproxy.services.reverse import Reverse
 from twistproxy.upstream import Means, balance

@@ -7,23 +7,21 @@
     reply     what the client gets
 
 All of it happens in the call that read the request, unless a phase has to wait for a connection.
-What the two services do differently is their `Service`; what is the same for all is here.
+What the two doors do differently is their `Service`; what is the same for all is here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from attrs import define, frozen
+from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistproxy.cache.cache import Cache, Hit, Stale, Writer
+from twistproxy.cache.cache import Hit, Stale, Writer
 from twistproxy.cache.stored import Key
-from twistproxy.config.model import Config
 from twistproxy.http import conditional, errors, hops, pages, uri
 from twistproxy.http.cache_status import CacheStatus
 from twistproxy.http.caching import invalidated
@@ -34,14 +32,11 @@ from twistproxy.http.framing import wants_upgrade
 from twistproxy.http.message import IDEMPOTENT, SAFE, Request, Response
 from twistproxy.http.uri import Target
 from twistproxy.net.relay import Relay
-from twistproxy.net.sweep import Sweep
-from twistproxy.policy.plan import DEFAULT, Plan, Verdict
+from twistproxy.policy.plan import DEFAULT, Verdict
+from twistproxy.road import NAME, Road, Service
 from twistproxy.upstream import problem_of
-from twistproxy.upstream.parents import Parents
-from twistproxy.upstream.pool import Pools
-from twistproxy.upstream.routing.table import RouteTable
 from twistproxy.upstream.server import Server
-from twistproxy.wire import ClientStream, Terms
+from twistproxy.wire import ClientStream
 from twistproxy.wire.http1.server_leg import ServerLeg
 
 _log = Logger()
@@ -50,60 +45,10 @@ _log = Logger()
 REPLAYED: Final = 64 << 10
 #: Bytes of a stored body that are written at once; the rest when the client has read these.
 SLICE: Final = 256 << 10
-#: In Cache-Status and Proxy-Status.
-NAME: Final = "twistproxy"
 #: Methods that Max-Forwards counts for (RFC 9110 §7.6.2).
 _COUNTED: Final = (b"OPTIONS", b"TRACE")
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
 _SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
-
-
-@frozen
-class Generation:
-    """What one configuration was compiled to. An exchange keeps the one it began with."""
-
-    number: int
-    config: Config
-    policy: Plan
-    routes: RouteTable
-    pools: Pools
-    parents: Parents
-
-
-@define
-class Counts:
-    """Of exchanges."""
-
-    total: int = 0
-    active: int = 0
-    forward: int = 0
-    reverse: int = 0
-    tunnels: int = 0
-    errors: int = 0
-    retried: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-
-
-@define
-class Road:
-    """What outlives an exchange: the generation of the moment, and all that is shared.
-
-    wall: seconds of the epoch. record: told of each exchange that is over. pseudonym: this
-    instance in Via. ids: what makes request ids differ from another process's.
-    """
-
-    generation: Generation
-    cache: Cache
-    terms: Terms
-    sweep: Sweep
-    clock: IReactorTime
-    wall: Callable[[], float]
-    record: Callable[[Exchange], None]
-    pseudonym: bytes
-    ids: str
-    counts: Counts
-    exchanges: set[Exchange]
 
 
 @define
@@ -113,35 +58,6 @@ class _Held:
     response: Response
     length: int | None
     body: bytes = b""
-
-
-class Service(Protocol):
-    """What a service does with an exchange in its own way.
-
-    allowed: the value of Allow.
-    """
-
-    allowed: bytes
-
-    def sides(self, exchange: Exchange) -> tuple[str, ...]:
-        """Whose rules decide, in this order."""
-
-    def key(self, exchange: Exchange, target: Target) -> Key | Problem:
-        """What the answer for a target is kept under: who answers, and for which URI."""
-
-    def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
-        """Who may answer, best first."""
-
-    def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
-        """The head for that server. fields: a copy without the fields of the connection."""
-
-    def response(self, exchange: Exchange, response: Response) -> None:
-        """Change the fields of a final response before the client gets it."""
-
-    def timeout(self, exchange: Exchange) -> float: ...
-    def retries(self, exchange: Exchange) -> int: ...
-    def cloaks(self, exchange: Exchange) -> bool:
-        """Whether the client must not learn what the servers are."""
 
 
 class Exchange:
@@ -190,7 +106,7 @@ class Exchange:
         "target",
         "told",
         "waited",
-    )  # fmt: skip
+    )
 
     def __init__(self, road: Road, stream: ClientStream, service: Service, side: str) -> None:
         self.road = road

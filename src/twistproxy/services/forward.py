@@ -9,13 +9,14 @@ from typing import Final
 
 from twistproxy.cache.stored import Key
 from twistproxy.config import model
-from twistproxy.exchange import Exchange, Road
+from twistproxy.exchange import Exchange
 from twistproxy.http import errors, hops, uri
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
 from twistproxy.net.dial import Reason
+from twistproxy.road import Road
 from twistproxy.services.reverse import Reverse
 from twistproxy.upstream.destinations import Destinations
 from twistproxy.upstream.server import Server

@@ -9,12 +9,13 @@ from typing import Final
 
 from twistproxy.cache.stored import Key
 from twistproxy.config import model
-from twistproxy.exchange import Exchange, Road
+from twistproxy.exchange import Exchange
 from twistproxy.http import errors, forwarded, hops, uri
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
+from twistproxy.road import Road
 from twistproxy.upstream.server import Server
 from twistproxy.wire import ClientStream, Peer
 

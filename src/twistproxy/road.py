@@ -1,0 +1,107 @@
+"""What an exchange travels on: all that it shares with others, and what its service decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, Protocol
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from twistproxy.cache.cache import Cache
+from twistproxy.cache.stored import Key
+from twistproxy.config.model import Config
+from twistproxy.http.errors import Problem
+from twistproxy.http.fields import Fields
+from twistproxy.http.message import Request, Response
+from twistproxy.http.uri import Target
+from twistproxy.net.sweep import Sweep
+from twistproxy.policy.plan import Plan
+from twistproxy.upstream.parents import Parents
+from twistproxy.upstream.pool import Pools
+from twistproxy.upstream.routing.table import RouteTable
+from twistproxy.upstream.server import Server
+from twistproxy.wire import Terms
+
+if TYPE_CHECKING:
+    from twistproxy.exchange import Exchange
+
+#: In Cache-Status and Proxy-Status.
+NAME: Final = "twistproxy"
+
+
+@frozen
+class Generation:
+    """What one configuration was compiled to. An exchange keeps the one it began with."""
+
+    number: int
+    config: Config
+    policy: Plan
+    routes: RouteTable
+    pools: Pools
+    parents: Parents
+
+
+@define
+class Counts:
+    """Of exchanges."""
+
+    total: int = 0
+    active: int = 0
+    forward: int = 0
+    reverse: int = 0
+    tunnels: int = 0
+    errors: int = 0
+    retried: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@define
+class Road:
+    """What outlives an exchange: the generation of the moment, and all that is shared.
+
+    wall: seconds of the epoch. record: told of each exchange that is over. pseudonym: this
+    instance in Via. ids: what makes request ids differ from another process's.
+    """
+
+    generation: Generation
+    cache: Cache
+    terms: Terms
+    sweep: Sweep
+    clock: IReactorTime
+    wall: Callable[[], float]
+    record: Callable[[Exchange], None]
+    pseudonym: bytes
+    ids: str
+    counts: Counts
+    exchanges: set[Exchange]
+
+
+class Service(Protocol):
+    """What a service does with an exchange in its own way.
+
+    allowed: the value of Allow.
+    """
+
+    allowed: bytes
+
+    def sides(self, exchange: Exchange) -> tuple[str, ...]:
+        """Whose rules decide, in this order."""
+
+    def key(self, exchange: Exchange, target: Target) -> Key | Problem:
+        """What the answer for a target is kept under: who answers, and for which URI."""
+
+    def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
+        """Who may answer, best first."""
+
+    def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
+        """The head for that server. fields: a copy without the fields of the connection."""
+
+    def response(self, exchange: Exchange, response: Response) -> None:
+        """Change the fields of a final response before the client gets it."""
+
+    def timeout(self, exchange: Exchange) -> float: ...
+    def retries(self, exchange: Exchange) -> int: ...
+    def cloaks(self, exchange: Exchange) -> bool:
+        """Whether the client must not learn what the servers are."""
