@@ -619,7 +619,7 @@ def test_a_body_at_the_limit(client):
 
 def test_a_length_at_the_limit(client):
     client.send(post(b"Content-Length: 10000", body=b"a" * 10_000))
-    assert client.last.ended
+    assert (len(client.last.body), client.last.ended) == (10_000, True)
 
 
 def test_no_limit(client):
