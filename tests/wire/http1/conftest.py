@@ -54,6 +54,10 @@ class Wire(StringTransport):
     def setTcpNoDelay(self, on: bool) -> None:
         pass
 
+    def unregisterProducer(self) -> None:
+        if self.producer is not None:
+            super().unregisterProducer()
+
     def loseWriteConnection(self) -> None:
         self.half_closed = True
 
@@ -102,12 +106,11 @@ class Wire(StringTransport):
             self.protocol.readConnectionLost()
 
     def lose(self, reason: type[Exception] = DONE) -> None:
-        """The connection is over; a transport keeps nothing of its protocol."""
+        """The connection is over; of its protocol TLS keeps the producer."""
         if self.lost:
             return
         self.lost = self.disconnecting = True
         protocol, self.protocol = self.protocol, None
-        self.producer = None
         protocol.connectionLost(Failure(reason()))
 
     def settle(self) -> None:

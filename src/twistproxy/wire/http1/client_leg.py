@@ -165,7 +165,9 @@ class ClientLeg(Protocol):
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.connectionLost(reason)
-        elif side is not None:
+            return
+        self.transport.unregisterProducer()  # TLS would keep us: a cycle
+        if side is not None:
             side.client_lost()
 
     def readConnectionLost(self) -> None:

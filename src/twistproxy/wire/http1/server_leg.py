@@ -321,6 +321,7 @@ class ServerLeg(Protocol):
         if tunnel is not None:
             tunnel.connectionLost(reason)
         else:
+            self.transport.unregisterProducer()  # TLS would keep us: a cycle
             self._over(clean=bool(reason.check(ConnectionDone)))
 
     def _over(self, clean: bool) -> None:
