@@ -3,6 +3,7 @@
 reactor     which reactor runs, and how many files it may open
 sweep       one coarse timer for every time-out
 addresses   which addresses may be connected to, and which are our own
+names       so many lookups at a time, so that slow ones do not hold up the others
 dial        a name and a port → a connection, or why there is none
 tls         certificates by SNI for clients, verification of servers
 relay       two connections joined: a tunnel

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -34,6 +33,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistproxy.net.addresses import canonical
+from twistproxy.net.names import Names
 from twistproxy.net.tls import BadCertificate, ClientTls, explain
 
 MOST_ADDRESSES = 16  #: of one name that are looked at
@@ -67,6 +67,7 @@ class Dialler:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._names = Names(reactor)
 
     def dial(
         self,
@@ -85,7 +86,7 @@ class Dialler:
         judge: why an address and port may not be connected to; None: it may.
         tls: the protocol is connected when the handshake is done and the server verified.
         """
-        attempt = _Attempt(self._reactor, port, protocol, judge, tls)
+        attempt = _Attempt(self._reactor, self._names, port, protocol, judge, tls)
         return attempt.begin(host.removeprefix("[").removesuffix("]"), timeout)
 
 
@@ -96,12 +97,14 @@ class _Attempt:
     def __init__(
         self,
         reactor: Any,
+        names: Names,
         port: int,
         protocol: IProtocol,
         judge: Callable[[str, int], Reason | None] | None,
         tls: ClientTls | None,
     ) -> None:
         self._reactor = reactor
+        self._names = names
         self._port = port
         self._protocol: IProtocol | None = protocol
         self._judge = judge
@@ -124,17 +127,13 @@ class _Attempt:
         elif not _resolvable(host):
             self._fail(Unreachable(Reason.DNS_ERROR, f"{host} is not a host name"))
         else:
-            self._reactor.nameResolver.resolveHostName(self, host, self._port)
+            self._names.resolveHostName(self, host, self._port)
         return result
 
     # The lookup
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
-        def cancel() -> None:
-            with suppress(NotImplementedError):  # a thread in getaddrinfo can't be stopped
-                resolution.cancel()
-
-        self._undo = cancel
+        self._undo = resolution.cancel
 
     def addressResolved(self, address: IAddress) -> None:
         found = canonical(getattr(address, "host", ""))
