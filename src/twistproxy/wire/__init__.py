@@ -62,7 +62,8 @@ class ClientStream(Protocol):
         """Send the final head, in one write with the first bytes of the body.
 
         length: of the body to come; None where it is not known. Framing fields are the leg's,
-        but for a Content-Length that is in the response already.
+        but for a Content-Length that is in the response already. Of a response that has no body
+        (to HEAD, 204, 304) no byte is sent, whatever is given here or to `write`.
         """
 
     def write(self, data: bytes) -> None:
