@@ -453,6 +453,11 @@ class Wire(StringTransport):
         self.over = False
         self._ending = self._closed = False
 
+    def unregisterProducer(self) -> None:
+        """Twisted's transports don't mind where there is none."""
+        if self.producer is not None:
+            super().unregisterProducer()
+
     # What the other end does
 
     def says(self, data: bytes) -> None:

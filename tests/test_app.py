@@ -136,6 +136,8 @@ class House:
         return transport
 
     def leave(self, transport: Any) -> None:
+        if transport.producer is None:  # Twisted's own transports don't mind
+            transport.unregisterProducer = lambda: None
         transport.protocol.connectionLost(Failure(ConnectionDone()))
 
 
@@ -274,7 +276,7 @@ def test_each_exchange_is_one_entry_of_the_access_log(
     assert (entry.client, entry.status, entry.bytes_out) == ("127.0.0.1", 200, 5)
     assert (entry.server, entry.cache, entry.rule) == (
         "http://127.0.0.1:9001",
-        "uri-miss",
+        "miss",
         "default",
     )
     assert (entry.time, entry.duration, entry.error) == (house.wall, 1.5, None)

@@ -50,6 +50,9 @@ _COUNTED: Final = (b"OPTIONS", b"TRACE")
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
 _SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
+#: For the access log: why the request went on, as Cache-Status has it (RFC 9211 §2.2).
+_IN_A_WORD: Final = {"uri-miss": "miss", "vary-miss": "miss", "stale": "stale"}
+
 
 @define
 class _Held:
@@ -82,6 +85,7 @@ class Exchange:
         "_stale",
         "_trailers",
         "_writer",
+        "authority",
         "bytes_in",
         "bytes_out",
         "cache_status",
@@ -125,6 +129,7 @@ class Exchange:
         self.framing = 0
         self.switch = False
         self.route: Any = None  # of the reverse side
+        self.authority = ""  # how the client names the reverse side
         self.told: Any = None  # who the client is, by proxies before us
         self.rule: str | None = None
         self.error: str | None = None
@@ -200,9 +205,13 @@ class Exchange:
 
     def _turn_away(self, verdict: Verdict) -> None:
         assert self.target is not None
+        if verdict.location is not None:
+            problem = errors.REDIRECTED.as_status(verdict.status)
+            location = verdict.location.encode("ascii", "ignore")
+            self._reply_page(problem, Fields([(b"Location", location)]), verdict.location)
+            return
         what = self.target.host if self.side == "forward" else "This"
-        problem = errors.REQUEST_DENIED.about(what=what).as_status(verdict.status)
-        self.fail(problem, verdict.location)
+        self.fail(errors.REQUEST_DENIED.about(what=what).as_status(verdict.status))
 
     def _answer_as_the_last(self, request: Request) -> None:
         """Max-Forwards lets it go no further."""
@@ -595,7 +604,7 @@ class Exchange:
         self.stream.finish(trailers)
         self._end()
 
-    def fail(self, problem: Problem, location: str | None = None) -> None:
+    def fail(self, problem: Problem) -> None:
         """Say what went wrong: by a page while that is possible, else by breaking off."""
         if self.ended:
             return
@@ -608,16 +617,16 @@ class Exchange:
             self._end()
             return
         fields = Fields()
-        if location is not None:
-            fields.add(b"Location", location.encode("ascii", "ignore"))
-        if problem.status == 405:
-            fields.add(b"Allow", self.service.allowed)
+        if problem.status == 405 and self.request is not None:
+            others = self.service.allowed.split(b", ")
+            allowed = [method for method in others if method != self.request.method]
+            fields.add(b"Allow", b", ".join(allowed))
         # Inside, a rule is no secret, even where the servers are.
         cloak = self.side == "reverse" and self.service.cloaks(self)
         said = pages.proxy_status(problem, NAME, rule=self.rule, cloak=cloak)
         fields.add(b"Proxy-Status", said)
         self.cache_status = self.cache_status._replace(detail=problem.name)
-        self._reply_page(problem, fields, location)
+        self._reply_page(problem, fields)
 
     def _reply_page(self, problem: Problem, fields: Fields, location: str | None = None) -> None:
         request = self.request
@@ -695,8 +704,11 @@ class Exchange:
 
     @property
     def cached(self) -> str | None:
-        """What the cache did: "hit", or why the request went on; None where it was not asked."""
-        return "hit" if self.cache_status.hit else self.cache_status.fwd
+        """What the cache did: hit, miss, stale or bypass; None where it was not asked."""
+        if self.cache_status.hit:
+            return "hit"
+        why = self.cache_status.fwd
+        return None if why is None else _IN_A_WORD.get(why, "bypass")
 
     @property
     def pool(self) -> str | None:

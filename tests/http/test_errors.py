@@ -16,6 +16,7 @@ RECOMMENDED = {
     "dns_timeout": {504},
     "dns_error": {502},
     "destination_not_found": {500},
+    "": {302},  # a redirect: no error
     "destination_unavailable": {503},
     "destination_ip_prohibited": {502},
     "destination_ip_unroutable": {502},
@@ -37,7 +38,7 @@ RECOMMENDED = {
     "http_response_timeout": {504},
     "http_upgrade_failed": {502},
     "http_protocol_error": {502},
-    "proxy_internal_response": {502},
+    "proxy_internal_response": {502, 504},  # "the most appropriate"
     "proxy_internal_error": {500},
     "proxy_configuration_error": {500},
     "proxy_loop_detected": {502},

@@ -79,10 +79,10 @@ def test_an_unknown_command_fails(proxy: Program, key: Path) -> None:
 
 def test_a_console_types_ahead_and_ends(proxy: Program, key: Path) -> None:
     """All is on standard input before the first prompt, ^D too: each waits for its answer."""
-    typed = "stats\r1 + 41\rpools\r\x04"
+    typed = "stats\r'forty-' + 'two'\rpools\r\x04"
     done = ssh(proxy.manhole, key, typed=typed, terminal=True)
     assert done.returncode == 0
-    places = [done.stdout.find(text) for text in ("hits ", "42", "shop")]
+    places = [done.stdout.find(text) for text in ("hits ", "forty-two", "shop")]
     assert -1 not in places
     assert places == sorted(places)
 

@@ -142,13 +142,23 @@ def test_the_normal_form_is_sent_on() -> None:
     assert play.asked("host") == "shop.test"
 
 
-def test_a_host_on_our_own_port_keeps_it_for_the_server_only() -> None:
+def test_a_port_of_ours_is_another_way_to_the_same() -> None:
+    """No server learns which one it was: its answer is kept for the others, too."""
     play = asked("GET / HTTP/1.1", "Host: shop.test:8080")
-    assert play.asked("host") == "shop.test:8080"
-    play.answer("200 OK", FRESH, body=b"one")
+    assert (play.asked("host"), play.asked("x-forwarded-host")) == ("shop.test", "shop.test")
+    play.answer("302 Found", FRESH, "Location: http://shop.test/there", body=b"one")
+    assert play.field("Location") == "http://shop.test:8080/there"
     play.over(target="http://shop.test/")
     play.ask("GET / HTTP/1.1", "Host: shop.test")
+    assert play.field("Location") == "http://shop.test/there"
     play.over(cached="hit")
+
+
+@pytest.mark.parametrize("there", ["/x", "http://shop.test.evil/", "https://shop.test/", "x:"])
+def test_a_server_that_sends_its_client_elsewhere_is_taken_at_its_word(there: str) -> None:
+    play = asked("GET / HTTP/1.1", "Host: shop.test:8080")
+    play.answer("302 Found", f"Location: {there}", "Content-Length: 0")
+    assert play.field("Location") == there
 
 
 def test_the_target_says_which_host_not_the_field_beside_it() -> None:

@@ -60,6 +60,7 @@ NOT_A_PROXY_REQUEST = Problem(
     "This is a forward proxy: it takes http://host/path and CONNECT host:port. "
     "Set it as the proxy of your client, do not open it as a page.",
 )
+REDIRECTED = Problem("", 302, "What was asked for is to be found elsewhere.")  # no error
 REQUEST_DENIED = Problem("http_request_denied", 403, "{what} is not allowed here.")
 
 # On the way to the server.
@@ -130,6 +131,6 @@ PARENT_REFUSED = Problem(
 )
 INTERNAL_ERROR = Problem("proxy_internal_error", 500, "The proxy failed; its log says how.")
 NOT_CACHED = Problem(
-    "http_response_timeout", 504, "It is not in the cache, and only-if-cached was asked for."
+    "proxy_internal_response", 504, "It is not in the cache, and only-if-cached was asked for."
 )
 LOOP_DETECTED = Problem("proxy_loop_detected", 502, "The request would come back to this proxy.")

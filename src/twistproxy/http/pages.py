@@ -50,7 +50,8 @@ def render(
     accept: the request's Accept; HTML for who asks for it by name, problem details otherwise.
     proxy: our pseudonym. rule: of the policy, whose verdict this is. location: of a redirect.
     """
-    facts = {"error": problem.name, "request_id": request_id}
+    facts = {"error": problem.name} if problem.name else {}
+    facts["request_id"] = request_id
     if not cloak:
         if rule is not None:
             facts["rule"] = rule

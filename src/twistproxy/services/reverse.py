@@ -64,10 +64,11 @@ class Reverse:
 
     def enter(self, exchange: Exchange, request: Request, target: Target, framing: int) -> None:
         """Set out with a target of ours, from this door or handed over from the forward one."""
+        exchange.authority = target.authority
+        exchange.target = target = self._without_our_port(target)
         if target.host:
             # Servers are asked for what rules, routes and cache saw, however it was spelt.
             request.fields.set(b"Host", target.authority.encode())
-        exchange.target = target = self._without_our_port(target)
         exchange.route = exchange.generation.routes.match(target)
         exchange.begin(request, target, framing)
 
@@ -150,10 +151,21 @@ class Reverse:
         return Request(request.method, path.encode("ascii"), fields)
 
     def response(self, exchange: Exchange, response: Response) -> None:
+        self._send_back(exchange, response)
         if self.cloaks(exchange):
             response.fields.remove(*_OF_THE_SERVER)
             if exchange.error is None:  # else it is ours
                 response.fields.remove(b"proxy-status")
+
+    def _send_back(self, exchange: Exchange, response: Response) -> None:
+        """A server that sends its client to itself does not know which port of ours it used."""
+        location, target = response.fields.get(b"location"), exchange.target
+        if location is None or target is None or exchange.authority == target.authority:
+            return
+        itself = f"{target.scheme}://{target.authority}/".encode()
+        if location.startswith(itself):
+            there = f"{target.scheme}://{exchange.authority}/".encode()
+            response.fields.set(b"Location", there + location[len(itself) :])
 
     def timeout(self, exchange: Exchange) -> float:
         timeout: float | None = exchange.route.timeout
