@@ -413,6 +413,10 @@ class Client:
         self.trailers = trailers
         self._side, self._open = None, False
 
+    def break_off(self) -> None:
+        self._play.note("break off")
+        self._side, self._open = None, False
+
     def abort(self) -> None:
         self._play.note("abort")
         self._open = False

@@ -1035,7 +1035,7 @@ def test_a_broken_answer_is_not_kept() -> None:
     play.answer("200 OK", FRESH, "Content-Length: 9", body=b"123")
     play.done.clear()
     play.wire.closes()
-    play.did("abort")
+    play.did("break off")
     play.over(status=200, error="http_response_incomplete", bytes_out=3)
     assert play.cache.snapshot()["objects"] == 0
 
@@ -1454,7 +1454,7 @@ def test_a_body_that_breaks_off_after_its_answer_began() -> None:
     play.answer("200 OK", "Content-Length: 5", body=b"he")
     play.done.clear()
     client.breaks(errors.REQUEST_TIMEOUT)
-    play.did("a.test:80#1 aborted", "abort")
+    play.did("a.test:80#1 aborted", "break off")
     play.over(status=200, error="http_request_error")
 
 

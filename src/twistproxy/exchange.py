@@ -613,7 +613,7 @@ class Exchange:
             self.road.counts.errors += 1
         self._leg_done()
         if self.status:
-            self.stream.abort()
+            self.stream.break_off()
             self._end()
             return
         fields = Fields()

@@ -348,10 +348,20 @@ def test_a_relay_that_never_was_connected_can_be_aborted() -> None:
 
 def test_an_idle_tunnel_ends(tunnel: Tunnel) -> None:
     tunnel.clock.pump([0.25] * 240)
-    assert (tunnel.left.shut, tunnel.right.shut) == ("abort", "abort")
+    assert (tunnel.left.shut, tunnel.right.shut) == ("whole", "whole")
     tunnel.settle()
     assert ended(tunnel) == "idle"
     assert tunnel.relay.deadline == math.inf
+
+
+def test_an_idle_tunnel_whose_peers_do_not_read_is_reset(tunnel: Tunnel) -> None:
+    tunnel.left.send(b"unread")
+    tunnel.clock.pump([0.25] * 240)
+    assert tunnel.right.shut == "whole"
+    tunnel.clock.pump([0.25] * 120)
+    assert (tunnel.left.shut, tunnel.right.shut) == ("abort", "abort")
+    tunnel.settle()
+    assert ended(tunnel) == "idle"
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

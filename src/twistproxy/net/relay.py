@@ -9,7 +9,8 @@ How it ends:
     an end that can't half-close     closed in place of a half-close (TLS)
     one end closed                   the other closed, once everything is written
     one end reset                    the other reset
-    no byte in `idle` seconds        both reset
+    no byte in `idle` seconds        both closed, once everything is written
+    a peer that doesn't read that    reset
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from zope.interface import implementer
 from twistproxy.net.sweep import Sweep
 from twistproxy.net.tls import is_tls
 
+#: Seconds that the end of an idle tunnel waits for what was written to be read.
+LINGER = 30.0
 HELD = 64 << 10  #: bytes kept for an end that is not connected yet; then the source is paused
 
 
@@ -74,8 +77,14 @@ class Relay:
         self.stop("aborted")
 
     def expired(self) -> None:
-        # A close that waits for a peer who doesn't read ends here, too.
-        self.stop("idle")
+        if self.reason or self.left.lost or self.right.lost:
+            # A close that waits for a peer who doesn't read ends here.
+            self.stop("idle")
+            return
+        self.reason = "idle"
+        self.deadline = self._sweep.now + LINGER
+        self.left.finish(entirely=True)
+        self.right.finish(entirely=True)
 
     # For the ends
 
@@ -83,11 +92,10 @@ class Relay:
         self.deadline = self._sweep.now + self._idle
 
     def stop(self, reason: Literal["reset", "idle", "aborted"]) -> None:
-        if not self.reason:
-            self.reason = reason
-            self.left.abort()
-            self.right.abort()
-            self.settle()
+        self.reason = self.reason or reason
+        self.left.abort()
+        self.right.abort()
+        self.settle()
 
     def settle(self) -> None:
         """Say that it has ended, if it has."""

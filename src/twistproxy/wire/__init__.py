@@ -72,8 +72,11 @@ class ClientStream(Protocol):
     def finish(self, trailers: Fields | None = None) -> None:
         """The response is complete; the leg may go on to the next request."""
 
+    def break_off(self) -> None:
+        """The answer can't be completed: end the connection so that the client can tell."""
+
     def abort(self) -> None:
-        """The response can't be completed: end the connection so that the client can tell."""
+        """End the connection now, whatever was written and is not yet sent."""
 
     def hand_over(self, response: Response, protocol: IProtocol) -> None:
         """Send the head; from here on the connection's bytes are the protocol's."""

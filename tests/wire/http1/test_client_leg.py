@@ -81,7 +81,7 @@ class Asked:
         assert not self.ended
         self.broken = problem
         if self.started:
-            self.abort()
+            self.break_off()
         else:
             self.answer(problem.status, b"broken")
 
@@ -115,6 +115,10 @@ class Asked:
     def answer(self, status: int = 200, data: bytes = b"ok") -> None:
         self.start(status, len(data), data)
         self.finish()
+
+    def break_off(self) -> None:
+        self.over = True
+        self.stream.break_off()
 
     def abort(self) -> None:
         self.over = True
@@ -609,7 +613,9 @@ def test_a_body_that_breaks_during_the_answer(client):
     client.send(post(TE))
     client.last.start(200, 5, b"ab")
     client.send(b"g\r\n")
-    assert client.wire.aborted  # so that nobody takes the half for the whole
+    # What was written goes out: its framing shows that some is missing.
+    assert client.wire.half_closed
+    assert client.wire.value().endswith(b"ab")
 
 
 def test_a_body_at_the_limit(client):
@@ -766,6 +772,29 @@ def test_a_loss_in_the_call_that_begins(client):
     client.send(get() + get())
     assert [asked.lost for asked in client.asked] == [1]
     assert (len(client.clients), len(client.sweep)) == (0, 0)
+
+
+@pytest.mark.parametrize("length", [5, None], ids=["length", "chunks"])
+def test_a_broken_answer_goes_out_as_far_as_it_came(client, length):
+    client.send(get() + get(b"/2"))
+    client.last.start(200, length, b"ab")
+    client.last.break_off()
+    assert b"ab" in client.wire.value()
+    assert not client.wire.value().endswith(b"0\r\n\r\n")
+    assert not client.wire.aborted
+    client.wire.settle()
+    client.wire.end()
+    client.wire.settle()
+    assert len(client.asked) == 1
+    assert (len(client.clients), len(client.sweep)) == (0, 0)
+
+
+def test_a_broken_answer_that_only_the_close_ends_is_reset(client):
+    """So that nobody takes the half for the whole."""
+    client.send(get(version=b"1.0"))
+    client.last.start(200, None, b"ab")
+    client.last.break_off()
+    assert client.wire.aborted
 
 
 def test_an_abort_is_the_end(client):

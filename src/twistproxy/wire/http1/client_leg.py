@@ -39,7 +39,7 @@ from twistproxy.net.tls import server_name
 from twistproxy.wire import ClientSide, Door, Peer, Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1 import body, encode, head
-from twistproxy.wire.http1.valve import Progress
+from twistproxy.wire.http1.valve import Progress, bound_unsent
 
 IDLE, HEAD, BODY, ANSWERED, CLOSING, TUNNEL, LOST = (
     "idle", "head", "body", "answered", "closing", "tunnel", "lost",
@@ -103,6 +103,7 @@ class ClientLeg(Protocol):
         self._close = False
         self._chunked = False
         self._started = False
+        self._framed = False  # the client can tell when the body is over
         self._bodiless = False  # what is written of a body would be taken for the next answer
 
     # -- the connection ----------------------------------------------------------------
@@ -144,6 +145,7 @@ class ClientLeg(Protocol):
         problem = self.legs.clients.enter(self)
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
+            bound_unsent(transport)
         transport.registerProducer(self, True)
         self.legs.sweep.watch(self)
         self._wait()
@@ -454,6 +456,7 @@ class ClientLeg(Protocol):
 
     def start(self, response: Response, length: int | None, data: bytes = b"") -> None:
         self._started = True
+        self._framed = length is not None or self._version == (1, 1)
         parts = [encode.response_lines(response, self._method)]
         self._bodiless = not encode.has_body(response, self._method)
         if not self._bodiless:
@@ -499,6 +502,15 @@ class ClientLeg(Protocol):
             self.resume_request()
         else:
             self._next()
+
+    def break_off(self) -> None:
+        if self._state in _OVER:
+            return
+        self._side = None
+        if self._framed:  # which shows that something is missing
+            self._linger()
+        else:
+            self.abort()
 
     def _next(self) -> None:
         """Request and answer are complete."""

@@ -30,7 +30,7 @@ from twistproxy.http.message import Request
 from twistproxy.net.sweep import Sweep
 from twistproxy.wire import ServerSide, Terms
 from twistproxy.wire.http1 import body, encode, head
-from twistproxy.wire.http1.valve import Progress
+from twistproxy.wire.http1.valve import Progress, bound_unsent
 
 IDLE, HEAD, BODY, TUNNEL, LOST = "idle", "head", "body", "tunnel", "lost"
 
@@ -84,6 +84,7 @@ class ServerLeg(Protocol):
         return self._state == IDLE and not self._ending
 
     def connectionMade(self) -> None:
+        bound_unsent(self.transport)
         self.transport.registerProducer(self, True)
         self._sweep.watch(self)
 

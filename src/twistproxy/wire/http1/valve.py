@@ -9,7 +9,11 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
+
+#: Bytes that may wait in the kernel before the transport waits itself.
+UNSENT: Final = 128 << 10
 
 _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_AT = 120  # in struct tcp_info, since Linux 4.1
@@ -39,10 +43,25 @@ def bytes_acked(transport: Any) -> int:
     if sys.platform != "linux":
         return 0
     try:
-        # Under TLS the transport's own transport has the socket.
-        handle = getattr(transport, "transport", transport).getHandle()
-        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+        info = _handle(transport).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
         acked: int = _BYTES_ACKED.unpack_from(info, _BYTES_ACKED_AT)[0]
         return acked
     except (AttributeError, OSError, struct.error):
         return 0
+
+
+def bound_unsent(transport: Any) -> None:
+    """Let the kernel take no more than it needs to keep the network busy.
+
+    It would take 4 MiB for each peer that doesn't read: memory that nobody counts, and work for
+    slow peers before that of others. Nothing where the kernel can't.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        with suppress(AttributeError, OSError):
+            _handle(transport).setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
+def _handle(transport: Any) -> Any:
+    """The socket; under TLS the transport's own transport has it."""
+    return getattr(transport, "transport", transport).getHandle()
