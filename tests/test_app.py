@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from twistproxy import logs
 from twistproxy.admin import ReloadFailed
-from twistproxy.app import CannotRun, Proxy
+from twistproxy.app import CannotRun, Proxy, compile_config
 from twistproxy.config import load
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -198,13 +198,13 @@ def test_all_that_cannot_be_opened_is_told_at_once(house: House) -> None:
         + """
         [manhole]
         authorized_keys = "authorized_keys"
+        host_key = "file/key"
         [admin]
         listen = "tcp:9090:interface=127.0.0.1"
         """
     )
     house.reactor.taken = {3128, 9090}
-    (house.folder / "var").mkdir()
-    (house.folder / "var/ssh_host_key").write_text("no key")
+    (house.folder / "file").touch()
     failures: list[Any] = []
     proxy.start().addErrback(failures.append)
     # Before any turn of the reactor, although the listeners need one to close.
@@ -212,32 +212,81 @@ def test_all_that_cannot_be_opened_is_told_at_once(house: House) -> None:
     failure.trap(CannotRun)
     forward, manhole, admin = str(failure.value).splitlines()
     assert forward == "tcp:3128:interface=127.0.0.1: address already in use"
-    assert manhole.startswith("manhole.host_key: ")
+    assert manhole == f"{house.folder}/file: File exists"
     assert admin == "tcp:9090:interface=127.0.0.1: address already in use"
     # The reverse proxy's is closing; the others follow it.
     assert [port.host.port for port in house.reactor.ports if not port.listening][:1] == [8080]
 
 
-CANNOT = {
-    "certificate": (
-        '[reverse]\n[[reverse.tls]]\nhosts = ["a.example"]\ncert = "no.pem"\nkey = "no.key"\n',
-        "no.pem",
-    ),
-    "access_log": ('[log]\naccess = { file = "loop" }\n', "log.access.file: .*loop: Too many"),
-    "authorities": (
-        '[pools.a]\nservers = ["https://a.example"]\ntls = { ca = "no.pem" }\n',
-        "no.pem",
-    ),
-}
+EVERYTHING = """\
+[forward]
+[[forward.parent]]
+name = "p"
+url = "http://127.0.0.1:3000"
+hosts = ["p.example", "xn--a"]
+[reverse]
+[[reverse.route]]
+path = "/%4"
+pool = "a"
+[[reverse.tls]]
+hosts = ["a.example"]
+cert = "no.pem"
+key = "no.pem"
+[[policy.rule]]
+name = "no"
+when = { path = "/%4" }
+action = "deny"
+[manhole]
+authorized_keys = "authorized_keys"
+host_key = "no.pem"
+[pools.a]
+servers = ["https://a.example", "https://A.example:443"]
+tls = { ca = "no.pem" }
+"""
+FAULTS = [
+    (5, "forward.parent[0].hosts[1]: "),
+    (8, "reverse.route[0].path: "),
+    (12, "reverse.tls[0].cert: {folder}/no.pem: no certificate in PEM form is in it"),
+    (13, "reverse.tls[0].key: {folder}/no.pem: no private key in PEM form is in it"),
+    (16, "policy.rule[0].when.path[0]: "),
+    (20, "manhole.host_key: {folder}/no.pem: not a private key"),
+    (22, "pools.a.servers[1]: is pools.a.servers[0] again"),
+    (23, "pools.a.tls.ca: {folder}/no.pem: no certificate in PEM form is in it"),
+]
 
 
-@pytest.mark.parametrize(("text", "part"), CANNOT.values(), ids=CANNOT)
-def test_what_it_cannot_be_built_of_is_told(house: House, text: str, part: str) -> None:
+def all_faults(house: House, errors: object) -> bool:
+    """Whether it is the errors of EVERYTHING, each with its line."""
+    lines = str(errors).splitlines()
+    assert len(lines) == len(FAULTS)
+    for line, (number, text) in zip(lines, FAULTS, strict=True):
+        text = text.format(folder=house.folder)
+        assert line.startswith(f"{house.file}:{number}: {text}")
+    return True
+
+
+def test_what_it_cannot_be_built_of_is_told_at_once_by_lines(house: House) -> None:
+    (house.folder / "no.pem").write_text("nothing of use")
+    with pytest.raises(load.ConfigErrors) as caught:
+        house.build(EVERYTHING)
+    assert all_faults(house, caught.value)
+
+
+def test_to_look_at_a_configuration_makes_nothing(house: House, authority: Authority) -> None:
+    cert, key = authority.issue("a.example")
+    manhole = '[manhole]\nauthorized_keys = "keys"\n'
+    tls = f'[[reverse.tls]]\nhosts = ["a.example"]\ncert = "{cert}"\nkey = "{key}"\n'
+    house.write(BOTH + tls + manhole)
+    before = set(house.folder.iterdir())
+    compiled = compile_config(load.load(house.file, {}), house.file, 0.0)
+    assert compiled.certificates.warnings[0].startswith(f"{cert}: not valid before ")
+    assert set(house.folder.iterdir()) == before
+
+
+def test_a_log_that_cannot_be_opened_is_told(house: House) -> None:
     (house.folder / "loop").symlink_to("loop")
-    for name in ("no.pem", "no.key"):
-        (house.folder / name).write_text("nothing of use")
-    with pytest.raises(CannotRun, match=part):
-        house.build(text)
+    with pytest.raises(load.ConfigErrors, match=r":2: log\.access\.file: .*loop: Too many"):
+        house.build('[log]\naccess = { file = "loop" }\n')
 
 
 # -- traffic --------------------------------------------------------------------------
@@ -441,6 +490,20 @@ def test_a_reload_with_errors_changes_nothing(house: House, text: str, part: str
     assert proxy.terms.timeouts.head == 10
 
 
+def test_a_reload_tells_all_faults_at_once(house: House) -> None:
+    proxy = house.start(FORWARD)
+    (house.folder / "no.pem").write_text("nothing of use")
+    assert all_faults(house, house.reload(EVERYTHING))
+    assert proxy.road.generation.number == 1
+
+
+def test_what_would_fail_after_the_restart_fails_now(house: House) -> None:
+    house.start(FORWARD)
+    (house.folder / "no.pem").write_text("nothing of use")
+    errors = house.reload(FORWARD + '[manhole]\nauthorized_keys = "keys"\nhost_key = "no.pem"\n')
+    assert "4: manhole.host_key: " in str(errors)
+
+
 def test_a_file_that_is_gone_changes_nothing(house: House) -> None:
     proxy = house.start(BOTH)
     house.file.unlink()
@@ -590,6 +653,8 @@ def test_what_needs_a_restart_is_told_each_time(
         assert told == [f"{line} with a restart" for line in waiting]
         assert house.proxy.terms.limits.fields == 7
     assert [port.host.port for port in house.reactor.ports if hasattr(port.host, "port")] == [3128]
+    assert house.reload(text)[0].endswith("changed: limits")
+    assert house.reload(text)[0].endswith("changed: nothing yet")
 
 
 def test_a_side_that_closes_with_the_restart_serves_until_then(house: House) -> None:

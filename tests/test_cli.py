@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import bcrypt
 import pytest
+from certificates import Authority
 from click.testing import CliRunner, Result
 
 from twistproxy import __version__, cli
@@ -76,6 +77,23 @@ class TestCheck:
             result = twistproxy("check", *words)
             assert (result.exit_code, result.stdout) == (1, "")
             assert result.stderr == f"{config}: can't be read: Permission denied\n"
+
+    def test_what_only_the_whole_program_would_refuse(self, config: Path) -> None:
+        config.write_text(
+            '[[policy.rule]]\nname = "no"\nwhen = { path = "/%4" }\naction = "deny"\n'
+        )
+        result = twistproxy("check", str(config))
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"{config}:3: policy.rule[0].when.path[0]: ")
+
+    def test_a_certificate_out_of_date_is_a_warning(self, config: Path) -> None:
+        cert, key = Authority(config.parent).issue("a.example", days=-5)
+        config.write_text(
+            f'[reverse]\n[[reverse.tls]]\nhosts = ["a.example"]\ncert = "{cert}"\nkey = "{key}"\n'
+        )
+        result = twistproxy("check", str(config))
+        assert (result.exit_code, result.stdout) == (0, f"{config}: ok\n")
+        assert result.stderr.startswith(f"{cert}: expired on ")
 
     def test_two_files(self, config: Path) -> None:
         assert twistproxy("check", str(config), "--config", str(config)).exit_code == 2

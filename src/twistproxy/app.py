@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +20,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twistproxy import __version__, admin, logs
+from twistproxy.admin import manhole
 from twistproxy.admin.access_log import FORMATS, AccessLog, Entry, LogFile
 from twistproxy.admin.api import Api
 from twistproxy.admin.manhole import Manhole
 from twistproxy.cache.cache import Cache
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.config import load
+from twistproxy.config.errors import Fault
 from twistproxy.config.model import Config
 from twistproxy.exchange import Exchange
 from twistproxy.http import uri
@@ -35,14 +37,15 @@ from twistproxy.net.addresses import Judge, own
 from twistproxy.net.dial import Dialler, Reason
 from twistproxy.net.listen import ListenFailed, addresses, listen
 from twistproxy.net.sweep import Sweep
-from twistproxy.policy.plan import PolicyError, compile_policy
+from twistproxy.policy.plan import Plan, PolicyError, compile_policy
 from twistproxy.road import Counts, Generation, Road
 from twistproxy.services.forward import Forward
 from twistproxy.services.reverse import Reverse
-from twistproxy.upstream import Means, balance
+from twistproxy.upstream import Means, balance, parents, pool
 from twistproxy.upstream.destinations import Destinations
 from twistproxy.upstream.parents import Parents
 from twistproxy.upstream.pool import Pools
+from twistproxy.upstream.routing import table
 from twistproxy.upstream.routing.table import RouteTable
 from twistproxy.upstream.server import Server
 from twistproxy.wire import Terms
@@ -57,7 +60,7 @@ _LOOK: Final = 0.05
 
 @frozen
 class CannotRun(Exception):
-    """Why the proxy can't be what the configuration says, one thing a line."""
+    """Why the proxy can't listen where it was told to, one thing a line."""
 
     lines: tuple[str, ...]
 
@@ -65,11 +68,48 @@ class CannotRun(Exception):
         return "\n".join(self.lines)
 
 
+@frozen
+class Compiled:
+    """What of a configuration needs no reactor, and no proxy to be part of."""
+
+    policy: Plan
+    routes: RouteTable
+    certificates: tls.Certificates
+
+
+def compile_config(
+    config: Config, file: Path | None, now: float, before: Plan | None = None
+) -> Compiled:
+    """Look at all that the values of a configuration lead to; opens and writes nothing.
+
+    file: where it came from. now: seconds of the epoch. before: the policy it follows.
+    Raises `load.ConfigErrors`, all of them.
+    """
+    routes = config.reverse.route if config.reverse else ()
+    certificates = tls.load(config.reverse.tls if config.reverse else (), now)
+    faults = [
+        Fault(("reverse", "tls", *where), str(error))
+        for where, error in certificates.errors.items()
+    ]
+    faults += table.faults(routes)
+    faults += pool.faults(config.pools)
+    faults += parents.faults(config.forward.parent if config.forward else ())
+    if config.manhole:
+        faults += manhole.faults(config.manhole, config.state_dir)
+    try:
+        policy = compile_policy(config.policy, before)
+    except PolicyError as error:
+        faults += error.faults
+    if faults:
+        raise load.placed(file, faults)
+    return Compiled(policy, RouteTable(routes), certificates)
+
+
 class Proxy:
     """Everything of one process. reactor: with TCP, UNIX sockets, threads and time.
 
     file: where the configuration came from, to be read again by `reload`; None: the defaults.
-    Raises CannotRun.
+    Raises `load.ConfigErrors`.
     """
 
     def __init__(
@@ -94,10 +134,12 @@ class Proxy:
         self.cache = Cache(
             MemoryStore(config.cache.memory), config.cache.max_object, config.cache.enabled
         )
+        compiled = compile_config(config, file, wall())
+        self._access_log = self._open_log(config)
         self._means = Means(Dialler(reactor), self.sweep, self.terms, self._judge_loop)
         self._destinations = Destinations(self._means)
         self.road = Road(
-            generation=self._compile(config, None),
+            generation=self._generation(config, compiled, None),
             cache=self.cache,
             terms=self.terms,
             sweep=self.sweep,
@@ -109,7 +151,7 @@ class Proxy:
             counts=Counts(),
             exchanges=set(),
         )
-        self._certificates = self._load_certificates(config)
+        self._certificates = compiled.certificates
         self._server_tls = tls.ServerTls(self._certificates)
         self._reverse = Reverse(self.road) if config.reverse else None
         if self._reverse is not None:
@@ -125,7 +167,6 @@ class Proxy:
             if config.forward
             else None
         )
-        self._access_log = self._open_log(config)
         self._manhole = (
             Manhole(reactor, self, config.manhole, config.state_dir) if config.manhole else None
         )
@@ -301,13 +342,15 @@ class Proxy:
         before = self.road.generation
         try:
             config = self._read()
+            compiled = compile_config(config, self._file, self._wall(), before.policy)
             kept, needs_restart = _keep_listeners(before.config, config)
-            generation = self._compile(kept, before)
-            certificates = self._load_certificates(kept)
+            if needs_restart:
+                compiled = compile_config(kept, self._file, self._wall(), before.policy)
+            generation = self._generation(kept, compiled, before)
             access_log = None
             if kept.log.access != before.config.log.access:
                 access_log = self._open_log(kept)
-        except (load.ConfigErrors, CannotRun) as error:
+        except load.ConfigErrors as error:
             raise admin.ReloadFailed(str(error)) from None
         if access_log is not None:
             self._access_log.close()
@@ -316,8 +359,8 @@ class Proxy:
             self._access_log.reopen()
         self.terms.limits, self.terms.timeouts = kept.limits, kept.timeouts
         self.cache.configure(kept.cache.memory, kept.cache.max_object, kept.cache.enabled)
-        self._certificates = certificates
-        self._server_tls.replace(certificates)
+        self._certificates = compiled.certificates
+        self._server_tls.replace(compiled.certificates)
         if self._forward is not None and kept.forward is not None:
             unchanged = kept.forward.allow_private == (
                 before.config.forward and before.config.forward.allow_private
@@ -328,8 +371,10 @@ class Proxy:
         for server in _servers(before) - _servers(generation):
             server.close()
         logs.again(kept.log.level)
-        changed = _differences(before.config, kept)
-        told = f"generation {generation.number}; changed: {', '.join(changed) or 'nothing'}"
+        changed = _differences(before.config, kept) or [
+            "nothing yet" if needs_restart else "nothing"
+        ]
+        told = f"generation {generation.number}; changed: {', '.join(changed)}"
         _log.info("Reloaded: {told}", told=told)
         for line in needs_restart:
             _log.warn("{line}", line=line)
@@ -340,39 +385,28 @@ class Proxy:
             return load.defaults(os.environ)
         return load.load(self._file, os.environ, balancers=balance.names())
 
-    def _compile(self, config: Config, before: Generation | None) -> Generation:
-        routes = config.reverse.route if config.reverse else ()
-        parents = config.forward.parent if config.forward else ()
-        try:
-            return Generation(
-                number=before.number + 1 if before else 1,
-                config=config,
-                policy=compile_policy(config.policy, before.policy if before else None),
-                routes=RouteTable(routes),
-                pools=Pools(config.pools, self._means, before.pools if before else None),
-                parents=Parents(parents, self._means, before.parents if before else None),
-            )
-        except PolicyError as error:
-            if self._file is None:
-                raise CannotRun((str(error),)) from None
-            raise CannotRun((str(load.placed(self._file, error.faults)),)) from None
-        except (tls.BadFile, ValueError) as error:
-            raise CannotRun((str(error),)) from None
-
-    def _load_certificates(self, config: Config) -> tls.Certificates:
-        certificates = tls.load(config.reverse.tls if config.reverse else (), self._wall())
-        if certificates.errors:
-            raise CannotRun(tuple(str(error) for error in certificates.errors))
-        for warning in certificates.warnings:
+    def _generation(
+        self, config: Config, compiled: Compiled, before: Generation | None
+    ) -> Generation:
+        forward = config.forward.parent if config.forward else ()
+        for warning in compiled.certificates.warnings:
             _log.warn("{warning}", warning=warning)
-        return certificates
+        return Generation(
+            number=before.number + 1 if before else 1,
+            config=config,
+            policy=compiled.policy,
+            routes=compiled.routes,
+            pools=Pools(config.pools, self._means, before.pools if before else None),
+            parents=Parents(forward, self._means, before.parents if before else None),
+        )
 
     def _open_log(self, config: Config) -> AccessLog:
         access = config.log.access
         try:
             target = LogFile(access.file)
         except OSError as error:
-            raise CannotRun((f"log.access.file: {access.file}: {error.strerror}",)) from None
+            fault = Fault(("log", "access", "file"), f"{access.file}: {error.strerror}")
+            raise load.placed(self._file, [fault]) from None
         return AccessLog(target, FORMATS[access.format], self._reactor)
 
     # -- judgements -------------------------------------------------------------------
@@ -412,7 +446,7 @@ class Proxy:
         self._access_log.write(
             Entry(
                 time=self._wall(),
-                client=exchange.client,
+                client=exchange.client or "unix:",
                 side="forward" if exchange.side == "forward" else "reverse",
                 method=exchange.method,
                 url=url,
@@ -441,7 +475,7 @@ def _servers(generation: Generation) -> set[Server]:
     return generation.pools.servers() | generation.parents.servers()
 
 
-def _differences(before: Config, after: Config) -> Iterable[str]:
+def _differences(before: Config, after: Config) -> list[str]:
     names = [each.name for each in Config.__attrs_attrs__]
     return [name for name in names if getattr(before, name) != getattr(after, name)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -73,8 +74,16 @@ def check(argument: Path | None, file: Path | None) -> None:
     """Say what is wrong with a configuration, or that nothing is."""
     if argument is not None and file is not None:
         raise click.UsageError("FILE or --config FILE, not both.")
-    _, name = _load(argument or file)
-    click.echo(f"{name}: ok")
+    config, found = _load(argument or file)
+    from twistproxy.app import compile_config
+
+    try:
+        compiled = compile_config(config, found, time.time())
+    except load.ConfigErrors as errors:
+        _fail(str(errors))
+    for warning in compiled.certificates.warnings:
+        click.echo(warning, err=True)
+    click.echo(f"{_called(found)}: ok")
 
 
 @cli.command()
@@ -115,13 +124,13 @@ def _asking(command: Command) -> click.Command:
 
     @_config
     def callback(file: Path | None, arguments: tuple[str, ...] = ()) -> None:
-        config, name = _load(file)
+        config, found = _load(file)
         socket = config.state_dir / "admin.sock"
         outcome = ask(socket, command.name, *arguments)
         if isinstance(outcome, CommandFailed):
             _fail(str(outcome))
         if isinstance(outcome, Exception):
-            _fail(f"{socket}: {outcome}; does twistproxy run with {name}?")
+            _fail(f"{socket}: {outcome}; does twistproxy run with {_called(found)}?")
         click.echo(outcome, nl=False)
 
     if command.arguments:
@@ -158,15 +167,19 @@ def ask(socket: Path, *words: str) -> str | Exception:
     return outcome
 
 
-def _load(file: Path | None) -> tuple[Config, str]:
-    """The configuration, and what to call it. Ends the process with its errors, one a line."""
+def _load(file: Path | None) -> tuple[Config, Path | None]:
+    """The configuration and its file. Ends the process with the errors of it, one a line."""
     path = load.find(file)
     try:
         if path is None:
-            return load.defaults(os.environ), "the defaults"
-        return load.load(path, os.environ, balancers=balance.names()), str(path)
+            return load.defaults(os.environ), None
+        return load.load(path, os.environ, balancers=balance.names()), path
     except load.ConfigErrors as errors:
         _fail(str(errors))
+
+
+def _called(file: Path | None) -> str:
+    return "the defaults" if file is None else str(file)
 
 
 def _version(name: str) -> str:

@@ -28,7 +28,9 @@ _log = Logger()
 
 
 def open_proxy(reactor: Any, config: Config, file: Path | None) -> Proxy:
-    """A proxy with its listeners open. reactor: the one that is installed. Raises CannotRun."""
+    """A proxy with its listeners open. reactor: the one that is installed. Raises CannotRun and
+    `config.load.ConfigErrors`.
+    """
     _log.info(
         "twistproxy {version} on the reactor: {reactor}",
         version=__version__,

@@ -59,6 +59,6 @@ def makeService(options: Options) -> IService:
     file = options.file and options.file.absolute()  # twistd may go to another folder
     try:
         return Process(reactor, open_proxy(reactor, options.config, file))
-    except CannotRun as error:
+    except (CannotRun, load.ConfigErrors) as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None

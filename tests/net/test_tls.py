@@ -316,9 +316,17 @@ def test_what_is_wrong_is_said_with_the_file(authority: Any, tmp_path: Path) -> 
     cases = broken(authority, tmp_path)
     for name, (pair, path, text) in cases.items():
         certificates = load([pair], NOW)
-        assert [str(e) for e in certificates.errors] == [f"{path}: {text}"], name
+        assert [str(e) for e in certificates.errors.values()] == [f"{path}: {text}"], name
     everything = load([pair for pair, _, _ in cases.values()], NOW)
-    assert len(everything.errors) == len(cases)
+    assert [place for place, _ in everything.errors] == list(range(len(cases)))
+    for (place, which), error in everything.errors.items():
+        assert error.path == getattr([*cases.values()][place][0], which)
+
+
+def test_both_files_of_a_pair_are_said(authority: Any, tmp_path: Path) -> None:
+    (tmp_path / "none").touch()
+    pair = evolve(authority.pair("both.example"), cert=tmp_path / "none", key=tmp_path / "none")
+    assert list(load([pair], NOW).errors) == [(0, "cert"), (0, "key")]
 
 
 def test_an_unreadable_key(authority: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +339,7 @@ def test_an_unreadable_key(authority: Any, monkeypatch: pytest.MonkeyPatch) -> N
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", read_some)
-    (error,) = load([pair], NOW).errors
+    error = load([pair], NOW).errors[0, "key"]
     assert str(error) == f"{pair.key}: can't be read: Permission denied"
 
 

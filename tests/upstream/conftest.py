@@ -31,6 +31,13 @@ from twistproxy.wire.http1.server_leg import ServerLeg
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
+class Transport(StringTransport):
+    """Not to be told off for a producer that has gone already, like the real ones."""
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+
 class Side:
     """A `ServerSide` that only remembers how it ended."""
 
@@ -72,7 +79,7 @@ class Outside:
     def connect(self) -> None:
         """The oldest dial under way succeeds."""
         protocol, result = self._pending.pop(0)
-        protocol.makeConnection(StringTransport())
+        protocol.makeConnection(Transport())
         result.callback(protocol)
 
     def refuse(self, reason: Reason = Reason.REFUSED) -> None:

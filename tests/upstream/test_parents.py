@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from twistproxy.config.model import Parent
-from twistproxy.upstream.parents import Parents
+from twistproxy.upstream.parents import Parents, faults
 
 
 def parents_of(outside: Any, *config: Parent, before: Parents | None = None) -> Parents:
@@ -107,3 +107,8 @@ def test_the_figures(outside: Any) -> None:
     (server,) = parents.servers()
     assert parents.snapshot() == {"sweden": server.snapshot()}
     assert server.snapshot()["url"] == "http://sweden.example:3128"
+
+
+def test_hosts_that_are_none_are_told_where() -> None:
+    (fault,) = faults([SE, parent("any", "a.example", "xn--a")])
+    assert fault.where == ("forward", "parent", 1, "hosts", 1)

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from twistproxy.config import model
 from twistproxy.net.tls import BadFile
-from twistproxy.upstream.pool import Pool, Pools
+from twistproxy.upstream.pool import Pool, Pools, faults
 from twistproxy.upstream.server import OUT_FOR, Server
 
 A, B, C = (model.Server(url=f"http://{name}.example") for name in "abc")
@@ -166,6 +166,20 @@ def test_authorities_that_cannot_be_read_are_told(outside: Any, tmp_path: Path) 
     config = model.Pool(servers=(SECURE,), tls=model.PoolTls(ca=file))
     with pytest.raises(BadFile, match=r"ca\.pem"):
         Pools({"api": config}, outside.means)
+
+
+def test_what_cannot_be_a_pools_is_told_where(tmp_path: Path, authority: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    twice = (A, B, model.Server(url="http://A.example:80/", weight=2))
+    config = {
+        "good": model.Pool(servers=(A, B, SECURE), tls=model.PoolTls(ca=authority)),
+        "my api": model.Pool(servers=twice, tls=model.PoolTls(ca=tmp_path / "ca.pem")),
+    }
+    ca, again = faults(config)
+    assert ca.where == ("pools", "my api", "tls", "ca")
+    assert ca.message == f"{tmp_path}/ca.pem: no certificate in PEM form is in it"
+    assert again.where == ("pools", "my api", "servers", 2)
+    assert again.message.startswith('is pools."my api".servers[0] again')
 
 
 # -- what is shown --------------------------------------------------------------------

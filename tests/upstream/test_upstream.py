@@ -38,3 +38,15 @@ def test_by_their_names_of_rfc_9209(reason: Reason, name: str) -> None:
 
 def test_anything_else_is_a_bug() -> None:
     assert problem_of(RuntimeError("oops"), "http://a.example") is errors.INTERNAL_ERROR
+
+
+HOSTS = {
+    "a_name": ("http://a.example:81", "The name a.example can't be resolved."),
+    "a_tunnels": ("a.example:443", "The name a.example can't be resolved."),
+    "an_address": ("http://[2001:db8::1]:80", "The name [2001:db8::1] can't be resolved."),
+}
+
+
+@pytest.mark.parametrize(("server", "text"), HOSTS.values(), ids=HOSTS)
+def test_a_name_has_no_port(server: str, text: str) -> None:
+    assert problem_of(Unreachable(Reason.DNS_ERROR, ""), server).text == text

@@ -128,20 +128,31 @@ def host_key(path: Path) -> Key:
 
     Raises `WindowError`.
     """
+    key = read_host_key(path)
     try:
-        if not path.exists():
+        if key is None:
             _make(path)
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             log.warn("{path} can be read by others than its owner: chmod 600 it", path=path)
-        key: Key = Key.fromString(path.read_bytes())
     except OSError as error:
-        raise WindowError(f"manhole.host_key: {error.filename or path}: {error.strerror}") from None
+        raise WindowError(f"{error.filename or path}: {error.strerror}") from None
+    return key or host_key(path)
+
+
+def read_host_key(path: Path) -> Key | None:
+    """The key in `path`; None: there is none yet. Raises `WindowError`."""
+    try:
+        key: Key = Key.fromString(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise WindowError(f"{path}: {error.strerror}") from None
     except EncryptedKeyError:
-        raise WindowError(f"manhole.host_key: {path}: it must not have a passphrase") from None
+        raise WindowError(f"{path}: it must not have a passphrase") from None
     except (BadKeyError, ValueError):
-        raise WindowError(f"manhole.host_key: {path}: not a private key") from None
+        raise WindowError(f"{path}: not a private key") from None
     if key.isPublic():
-        raise WindowError(f"manhole.host_key: {path}: not a private key")
+        raise WindowError(f"{path}: not a private key")
     return key
 
 

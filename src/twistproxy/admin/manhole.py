@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistproxy.admin import Proxy
-from twistproxy.admin.keys import AuthorizedKeys, host_key
+from twistproxy.admin import Proxy, WindowError
+from twistproxy.admin.keys import AuthorizedKeys, host_key, read_host_key
 from twistproxy.admin.session import Session, quiet
 from twistproxy.config import model
+from twistproxy.config.errors import Fault
 from twistproxy.net.listen import listen
 
 log = Logger()
@@ -68,7 +70,7 @@ class Manhole:
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._host_key = settings.host_key or state_dir / "ssh_host_key"
+        self._host_key = _host_key_of(settings, state_dir)
         self._keys = AuthorizedKeys(settings.authorized_keys)
         self._proxy = proxy
         self._factory: ManholeFactory | None = None
@@ -95,6 +97,18 @@ class Manhole:
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
             self._port = None
+
+
+def faults(settings: model.Manhole, state_dir: Path) -> Iterator[Fault]:
+    """What would keep it from starting. Looks only: a host key that isn't there is made then."""
+    try:
+        read_host_key(_host_key_of(settings, state_dir))
+    except WindowError as error:
+        yield Fault(("manhole", "host_key"), str(error))
+
+
+def _host_key_of(settings: model.Manhole, state_dir: Path) -> Path:
+    return settings.host_key or state_dir / "ssh_host_key"
 
 
 class ManholeFactory(SSHFactory):

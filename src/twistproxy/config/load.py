@@ -92,9 +92,10 @@ def _build(
     return faults or structured
 
 
-def placed(file: Path, faults: Iterable[Fault]) -> ConfigErrors:
-    """What other rooms found wrong with a file's values, each with its line."""
-    return ConfigErrors(_placed(faults, file.read_bytes(), str(file)))
+def placed(file: Path | None, faults: Iterable[Fault]) -> ConfigErrors:
+    """What other rooms found wrong with a file's values, each with its line. None: no file."""
+    source = b"" if file is None else file.read_bytes()
+    return ConfigErrors(_placed(faults, source, str(file or "the defaults")))
 
 
 def _placed(faults: Iterable[Fault], source: bytes, file: str) -> list[ConfigError]:

@@ -73,11 +73,14 @@ class BadFile(Exception):
 
 @frozen
 class Certificates:
-    """What `load` made of the pairs. With errors it is not fit for use."""
+    """What `load` made of the pairs. With errors it is not fit for use.
+
+    errors: by the place of the pair, and which of its files it is, "cert" or "key".
+    """
 
     by_host: dict[str, SSL.Context] = field(factory=dict, repr=False)  # patterns as written
     default: SSL.Context | None = field(default=None, repr=False)  # the first pair's
-    errors: tuple[BadFile, ...] = ()
+    errors: dict[tuple[int, str], BadFile] = field(factory=dict)
     warnings: tuple[str, ...] = ()
 
     def choose(self, name: str | None) -> SSL.Context | None:
@@ -93,14 +96,14 @@ def load(pairs: Iterable[Pair], now: float) -> Certificates:
     """Read all pairs. now: seconds of the epoch; a certificate out of date is a warning."""
     by_host: dict[str, SSL.Context] = {}
     default: SSL.Context | None = None
-    errors: list[BadFile] = []
+    errors: dict[tuple[int, str], BadFile] = {}
     warnings: list[str] = []
-    for pair in pairs:
-        try:
-            context, leaf = _load_pair(pair)
-        except BadFile as error:
-            errors.append(error)
+    for place, pair in enumerate(pairs):
+        loaded = _load_pair(pair)
+        if isinstance(loaded, dict):
+            errors |= {(place, which): error for which, error in loaded.items()}
             continue
+        context, leaf = loaded
         if default is None:
             default = context
         for host in pair.hosts:
@@ -110,7 +113,7 @@ def load(pairs: Iterable[Pair], now: float) -> Certificates:
             warnings.append(f"{pair.cert}: expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
         elif today < leaf.not_valid_before_utc:
             warnings.append(f"{pair.cert}: not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
-    return Certificates(by_host, default, tuple(errors), tuple(warnings))
+    return Certificates(by_host, default, errors, tuple(warnings))
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -323,11 +326,20 @@ def _select_protocol(connection: SSL.Connection, offered: Sequence[bytes]) -> by
     raise SSL.Error([("", "", "no application protocol in common")])
 
 
-def _load_pair(pair: Pair) -> tuple[SSL.Context, x509.Certificate]:
-    leaf, *chain = _certificates(pair.cert)
-    key = _key(pair.key)
+def _load_pair(pair: Pair) -> tuple[SSL.Context, x509.Certificate] | dict[str, BadFile]:
+    bad: dict[str, BadFile] = {}
+    try:
+        leaf, *chain = _certificates(pair.cert)
+    except BadFile as error:
+        bad["cert"] = error
+    try:
+        key = _key(pair.key)
+    except BadFile as error:
+        bad["key"] = error
+    if bad:
+        return bad
     if key.public_key() != leaf.public_key():
-        raise BadFile(pair.key, f"is not the key of {pair.cert}")
+        return {"key": BadFile(pair.key, f"is not the key of {pair.cert}")}
     context = _server_context()
     try:
         context.use_certificate(leaf)
@@ -337,7 +349,7 @@ def _load_pair(pair: Pair) -> tuple[SSL.Context, x509.Certificate]:
         context.set_cipher_list(CIPHERS)
     except (SSL.Error, TypeError) as error:
         text = explain(error) if isinstance(error, SSL.Error) else str(error)
-        raise BadFile(pair.cert, f"can't be used: {text}") from None
+        return {"cert": BadFile(pair.cert, f"can't be used: {text}")}
     return context, leaf
 
 

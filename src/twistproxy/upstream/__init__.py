@@ -13,12 +13,14 @@ routing/       which pool a request goes to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import frozen
 
+from twistproxy.config.errors import Fault, Where
 from twistproxy.http import errors
 from twistproxy.http.errors import Problem
+from twistproxy.http.uri import host_pattern
 from twistproxy.net.dial import Dialler, Reason, Unreachable
 from twistproxy.net.sweep import Sweep
 from twistproxy.wire import Terms
@@ -37,12 +39,24 @@ class Means:
     judge: Callable[[str, int], Reason | None]
 
 
+def faults_of_hosts(where: Where, hosts: Sequence[str]) -> Iterator[Fault]:
+    """The hosts of a table of the configuration that are none."""
+    for index, host in enumerate(hosts):
+        try:
+            host_pattern(host)
+        except ValueError as error:
+            yield Fault((*where, "hosts", index), str(error))
+
+
 def problem_of(error: BaseException, server: str) -> Problem:
-    """What a connection that did not come about means for the exchange (RFC 9209 §2.3)."""
+    """What a connection that did not come about means for the exchange (RFC 9209 §2.3).
+
+    server: the `url` of its place.
+    """
     if not isinstance(error, Unreachable):
         return errors.INTERNAL_ERROR
     return _PROBLEMS[error.reason].about(
-        server=server, host=server.partition("://")[2] or server, why=error.detail
+        server=server, host=server.rpartition("://")[2].rpartition(":")[0], why=error.detail
     )
 
 

@@ -7,15 +7,16 @@ there is another.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
 from twistproxy.config import model
+from twistproxy.config.errors import Fault
 from twistproxy.http.hosts import HostPatterns
-from twistproxy.upstream import Means
+from twistproxy.upstream import Means, faults_of_hosts
 from twistproxy.upstream.server import Server, place_of
 
 
@@ -61,6 +62,12 @@ class Parents:
 
     def snapshot(self) -> dict[str, Any]:
         return {parent.config.name: parent.server.snapshot() for parent in self._parents}
+
+
+def faults(config: Sequence[model.Parent]) -> Iterator[Fault]:
+    """What can't be a parent's."""
+    for index, parent in enumerate(config):
+        yield from faults_of_hosts(("forward", "parent", index), parent.hosts)
 
 
 def _make(config: model.Parent, means: Means) -> _Parent:

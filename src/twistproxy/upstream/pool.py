@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from twistproxy.config import model
-from twistproxy.net.tls import ClientTls, trust
+from twistproxy.config.errors import Fault, dotted
+from twistproxy.net.tls import BadFile, ClientTls, trust
 from twistproxy.tables import table
 from twistproxy.upstream import Means, balance
-from twistproxy.upstream.server import Server, place_of
+from twistproxy.upstream.server import Place, Server, place_of
 
 
 class Pool:
@@ -105,6 +106,23 @@ class Pools(Mapping[str, Pool]):
             return "no pools"
         head = ["pool", "server", "up", "weight", "active", "idle", "requests", "failures"]
         return table(head, rows)
+
+
+def faults(config: Mapping[str, model.Pool]) -> Iterator[Fault]:
+    """What can't be a pool's: authorities that can't be read, a server that is in it already."""
+    for name, pool in config.items():
+        try:
+            trust(pool.tls.ca, pool.tls.verify)
+        except BadFile as error:
+            yield Fault(("pools", name, "tls", "ca"), str(error))
+        first: dict[Place, int] = {}
+        for index, server in enumerate(pool.servers):
+            earlier = first.setdefault(place_of(server.url), index)
+            if earlier != index:
+                same = dotted(("pools", name, "servers", earlier))
+                yield Fault(
+                    ("pools", name, "servers", index), f"is {same} again; `weight` gives a share"
+                )
 
 
 def _server(config: model.Server, tls: model.PoolTls, means: Means) -> Server:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twistproxy.config.model import Route
 from twistproxy.http.uri import Target, origin
-from twistproxy.upstream.routing.table import RouteTable
+from twistproxy.upstream.routing.table import RouteTable, faults
 
 
 def route(pool: str, *hosts: str, path: str = "/") -> Route:
@@ -136,3 +136,69 @@ def test_as_one_who_reads_all_routes_would_choose(routes, host, path):
     best = max(filter(None, map(rank, routes)), default=None)
     found = RouteTable(routes).match(SimpleNamespace(host=host, path=path))
     assert found is next((r for r in routes if best is not None and rank(r) == best), None)
+
+
+FAULTS = {
+    "none": (ROUTES[:-1], []),
+    "the_same_again": ([route("a", "a.test"), route("b", "A.test.")], [(1, "hosts", 0)]),
+    "one_host_of_two": (
+        [route("a", "a.test", "b.test"), route("b", "c.test", "b.test")],
+        [(1, "hosts", 1)],
+    ),
+    "twice_in_one_route": ([route("a", "a.test", "A.test")], []),
+    "another_path": ([route("a", "a.test"), route("b", "a.test", path="/b/")], []),
+    "the_same_path_in_other_words": (
+        [route("a", path="/~b/"), route("b", path="/x/../%7Eb/")],
+        [(1,)],
+    ),
+    "any_host_twice": ([route("a"), route("b")], [(1,)]),
+    "below_what_is_taken_with_it": (
+        [route("a", ".a.test"), route("b", "*.a.test")],
+        [(1, "hosts", 0)],
+    ),
+    "with_what_is_taken_below": ([route("a", "*.a.test"), route("b", ".a.test")], []),
+    "by_two_together": (
+        [route("a", "*.a.test"), route("b", ".a.test"), route("c", ".a.test")],
+        [(2, "hosts", 0)],
+    ),
+    "no_host": ([route("a", "a.test", "xn--a")], [(0, "hosts", 1)]),
+    "no_path": (
+        [route("a", path="/a%zz/"), route("b", "xn--a", path="/%4")],
+        [(0, "path"), (1, "hosts", 0), (1, "path")],
+    ),
+    "no_prefix": ([Route(pool="a", strip_prefix="/%4")], [(0, "strip_prefix")]),
+}
+
+
+@pytest.mark.parametrize(("routes", "wheres"), FAULTS.values(), ids=FAULTS)
+def test_what_no_request_would_take_is_told_where(routes, wheres):
+    assert [fault.where for fault in faults(routes)] == [
+        ("reverse", "route", *where) for where in wheres
+    ]
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda hosts, path: route("p", *hosts, path=path),
+            st.lists(
+                st.sampled_from(["a.b", ".b", "*.b", "*.a.b", ".a.b", "c.a.b", "A.b"]), max_size=2
+            ),
+            st.sampled_from(["/", "/x", "/x/"]),
+        ),
+        max_size=6,
+    )
+)
+def test_a_route_is_told_of_exactly_when_nothing_reaches_it(routes):
+    """Where no fault is a whole route's, each route is what some target finds."""
+    table = RouteTable(routes)
+    urls = [
+        host + path
+        for host in ("a.b", "b", "x.b", "c.a.b", "x.a.b", "z")
+        for path in ("/", "/x", "/x/")
+    ]
+    found = {id(table.match(asked(url))) for url in urls}
+    told = {fault.where[2]: fault for fault in faults(routes)}
+    for index, each in enumerate(routes):
+        if index not in told:
+            assert id(each) in found

@@ -21,7 +21,7 @@ def by_host(routes: Sequence[Route], then: Callable[[Sequence[Route]], Find]) ->
     """See `Matcher`. Raises ValueError where a host is none."""
     groups: dict[str, list[Route]] = {}
     for route in routes:
-        for key in _keys(route.hosts) or {ANY}:
+        for key in keys(route.hosts):
             groups.setdefault(key, []).append(route)
     compiled = {key: then(group) for key, group in groups.items()}
 
@@ -36,10 +36,10 @@ def by_host(routes: Sequence[Route], then: Callable[[Sequence[Route]], Find]) ->
     return find
 
 
-def _keys(hosts: Sequence[str]) -> set[str]:
-    """Under what a route with these hosts stands.
+def keys(hosts: Sequence[str]) -> set[str]:
+    """Under what a route with these hosts stands. Raises ValueError where one is none.
 
     ``.a`` under ``*.a``, too: below the host, neither is more specific than the other.
     """
-    patterns = {host_pattern(host) for host in hosts}
+    patterns = {host_pattern(host) for host in hosts} or {ANY}
     return patterns | {"*" + pattern for pattern in patterns if pattern.startswith(".")}
