@@ -699,7 +699,7 @@ def plain(value: object) -> bool:
 
 FIGURES = {
     "version", "pid", "uptime", "reactor", "state", "generation", "exchanges", "cache", "policy",
-    "pools", "parents", "destinations", "connections", "names", "manhole", "tls", "log",
+    "pools", "parents", "destinations", "connections", "host_names", "manhole", "tls", "log",
 }  # fmt: skip
 
 

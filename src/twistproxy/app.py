@@ -186,6 +186,10 @@ class Proxy:
     def pools(self) -> object:
         return self.road.generation.pools
 
+    @property
+    def parents(self) -> object:
+        return self.road.generation.parents
+
     def snapshot(self) -> dict[str, Any]:
         """All there is to know, as plain values. Sizes in bytes, times in seconds."""
         generation, counts = self.road.generation, self.road.counts
@@ -213,7 +217,7 @@ class Proxy:
             "parents": generation.parents.snapshot(),
             "destinations": self._destinations.snapshot(),
             "connections": self.connections.snapshot(),
-            "names": uri.names_kept(),
+            "host_names": uri.names_kept(),
             "manhole": {"sessions": self._manhole.sessions if self._manhole else 0},
             "tls": {"warnings": list(self._certificates.warnings)},
             "log": self._access_log.snapshot(),

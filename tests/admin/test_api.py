@@ -28,6 +28,7 @@ class Broken:
 
 class FakeProxy:
     cache, policy, pools, connections = "a table", Broken(), "\x1b[2J", None
+    parents = None
 
     def __init__(self) -> None:
         self.state = "ready"

@@ -22,7 +22,7 @@ from twistproxy.admin.client import NoAnswer, ask
 
 
 class FakeProxy:
-    cache, policy, pools, connections = "tablé", None, None, None
+    cache, policy, pools, parents, connections = "tablé", None, None, None, None
 
     def __init__(self, reloaded: Deferred[list[str]] | None = None) -> None:
         self.reloaded = reloaded or succeed(["generation 2"])

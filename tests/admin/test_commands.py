@@ -21,7 +21,8 @@ class Table:
 
 class FakeProxy:
     cache, policy = Table("the cache's table"), Table("the policy's table")
-    pools, connections = Table("the pools' table"), Table("the connections' table")
+    pools, parents = Table("the pools' table"), Table("the parents' table")
+    connections = Table("the connections' table")
     reloaded: Deferred[list[str]]
 
     def snapshot(self) -> dict[str, Any]:
@@ -48,6 +49,7 @@ ANSWERS = {
     "cache": (["cache"], "the cache's table"),
     "policy": (["policy"], "the policy's table"),
     "pools": (["pools"], "the pools' table"),
+    "parents": (["parents"], "the parents' table"),
     "connections": (["connections"], "the connections' table"),
     "help about one": (["help", "reload"], "reload: read the configuration file again"),
     "help about help": (["help", "help"], "help [COMMAND]: this list, or one command's line"),

@@ -27,6 +27,7 @@ class FakeProxy:
         self.cache: object = Table("the cache's table")
         self.policy: object = Table("the policy's table")
         self.pools: object = Table("the pools' table")
+        self.parents: object = Table("the parents' table")
         self.connections: object = Table("the connections' table")
         self.reloads: list[Deferred[list[str]]] = []
 

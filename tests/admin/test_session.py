@@ -18,7 +18,7 @@ PACKET = 1 << 15
 
 
 class FakeProxy:
-    cache = policy = pools = connections = None
+    cache = policy = pools = parents = connections = None
 
     def __init__(self) -> None:
         self.reloads: list[Deferred[list[str]]] = []

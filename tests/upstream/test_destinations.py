@@ -26,7 +26,7 @@ def nobody(address: str, port: int) -> Reason | None:
 
 def figures(destinations: Destinations) -> tuple[int, int]:
     found = destinations.snapshot()
-    return found["destinations"], found["connections"]
+    return found["servers"], found["connections"]
 
 
 def test_one_place_is_one_destination(destinations: Destinations) -> None:
@@ -108,4 +108,4 @@ def test_a_tunnels_destination_is_not_kept(outside: Any, destinations: Destinati
 
 def test_what_is_shown(outside: Any, destinations: Destinations) -> None:
     outside.idle(destinations.at("http", "a.example", 80, anybody))
-    assert repr(destinations) == "destinations 1\nconnections 1"
+    assert repr(destinations) == "servers 1\nconnections 1"

@@ -6,6 +6,7 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs
 
 from twistproxy.config.model import Parent
 from twistproxy.upstream.parents import Parents, faults
@@ -112,3 +113,16 @@ def test_the_figures(outside: Any) -> None:
 def test_hosts_that_are_none_are_told_where() -> None:
     (fault,) = faults([SE, parent("any", "a.example", "xn--a")])
     assert fault.where == ("forward", "parent", 1, "hosts", 1)
+
+
+def test_the_table(outside: Any) -> None:
+    parents = parents_of(outside, SE)
+    (server,) = parents.servers()
+    with capturedLogs() as logged:
+        server.failed("http://sweden.example:3128 refused the connection")
+    assert logged[0]["whose"] == "parent sweden"
+    head, row = repr(parents).splitlines()
+    assert head.startswith("parent  server ")
+    assert row.startswith("sweden  http://sweden.example:3128  no ")
+    assert row.endswith(" refused the connection")
+    assert repr(parents_of(outside)) == "no parents"

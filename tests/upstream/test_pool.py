@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from twisted.logger import capturedLogs
 
 from twistproxy.config import model
 from twistproxy.net.tls import BadFile
@@ -185,15 +186,26 @@ def test_what_cannot_be_a_pools_is_told_where(tmp_path: Path, authority: Path) -
 # -- what is shown --------------------------------------------------------------------
 
 
-def test_the_table(outside: Any) -> None:
-    pools = Pools({"api": model.Pool(servers=(A, evolve(B, weight=2)))}, outside.means)
-    by_name(pools["api"])["b"].failed()
-    assert repr(pools).splitlines() == [
-        "pool  server               up   weight  active  idle  requests  failures",
-        "api   http://a.example:80  yes       1       0     0         0         0",
-        "api   http://b.example:80  no        2       0     0         0         1",
+def test_the_tables(outside: Any) -> None:
+    config = {"api": model.Pool(servers=(A, evolve(B, weight=2))), "web": model.Pool(servers=(C,))}
+    pools = Pools(config, outside.means)
+    by_name(pools["api"])["b"].failed("refused the connection")
+    lines = [
+        "pool  server               up   weight  active  idle  requests  failures  last failure",
+        "api   http://a.example:80  yes       1       0     0         0         0  -",
+        "api   http://b.example:80  no        2       0     0         0         1"
+        "  refused the connection",
+        "web   http://c.example:80  yes       1       0     0         0         0  -",
     ]
+    assert repr(pools).splitlines() == lines
+    assert repr(pools["api"]).splitlines() == lines[:-1]
     assert repr(Pools({}, outside.means)) == "no pools"
+
+
+def test_the_log_says_whose_a_server_is(outside: Any) -> None:
+    with capturedLogs() as logged:
+        by_name(pool_of(outside, A))["a"].failed()
+    assert logged[0]["whose"] == "pool api"
 
 
 def test_the_figures(outside: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import Protocol
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from twistproxy.net.dial import Reason, Unreachable
 from twistproxy.upstream.server import IDLE_KEPT, OUT_FOR, Place, Server, place_of
@@ -235,12 +236,37 @@ def test_the_idle_connections_of_a_failed_server_are_not_trusted(
     assert server.take() is None
 
 
+def test_each_change_of_its_health_is_one_line_of_the_log(outside: Any) -> None:
+    server = Server(PLACE, outside.means, part_of="pool api")
+    with capturedLogs() as logged:
+        server.succeeded()
+        for _ in range(2):
+            server.failed("http://a.example:8080 refused the connection")
+        outside.clock.advance(OUT_FOR)
+        server.failed()  # it is still down
+        server.succeeded()
+        server.succeeded()
+        server.failed("The certificate is not valid.")
+    assert [(event["log_level"], formatEvent(event)) for event in logged] == [
+        (LogLevel.warn, "pool api: http://a.example:8080 is down: refused the connection"),
+        (LogLevel.info, "pool api: http://a.example:8080 is up again"),
+        (LogLevel.warn, "pool api: http://a.example:8080 is down: The certificate is not valid."),
+    ]
+
+
+def test_of_a_server_that_clients_chose_the_log_has_nothing(server: Server) -> None:
+    with capturedLogs() as logged:
+        server.failed()
+        server.succeeded()
+    assert not logged
+
+
 def test_the_figures(outside: Any) -> None:
     server = Server(PLACE, outside.means, weight=3, authorization=b"Basic c2VjcmV0")
     outside.idle(server, 2)
     server.take()
     server.succeeded()
-    server.failed()
+    server.failed("http://a.example:8080 refused the connection")
     assert server.snapshot() == {
         "url": "http://a.example:8080",
         "up": False,
@@ -249,5 +275,6 @@ def test_the_figures(outside: Any) -> None:
         "idle": 0,
         "requests": 1,
         "failures": 1,
+        "last_failure": "refused the connection",
     }
     assert "c2VjcmV0" not in repr(server)

@@ -89,6 +89,7 @@ COMMANDS: dict[str, Command] = {
         Command("cache", "what the cache holds and how it does", lambda p, a: repr(p.cache)),
         Command("policy", "the rules, and how often each has decided", lambda p, a: repr(p.policy)),
         Command("pools", "the servers behind us, and how they are", lambda p, a: repr(p.pools)),
+        Command("parents", "the proxies we leave through", lambda p, a: repr(p.parents)),
         Command("reload", "read the configuration file again", _reload, changes=True),
     )
 }

@@ -53,7 +53,7 @@ class Destinations:
     def snapshot(self) -> dict[str, Any]:
         servers = self._servers.values()
         return {
-            "destinations": len(servers),
+            "servers": len(servers),
             "connections": sum(server.open for server in servers),
         }
 

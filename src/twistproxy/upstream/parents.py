@@ -17,7 +17,7 @@ from twistproxy.config import model
 from twistproxy.config.errors import Fault
 from twistproxy.http.hosts import HostPatterns
 from twistproxy.upstream import Means, faults_of_hosts
-from twistproxy.upstream.server import Server, place_of
+from twistproxy.upstream.server import Server, place_of, table_of
 
 
 @frozen
@@ -63,6 +63,9 @@ class Parents:
     def snapshot(self) -> dict[str, Any]:
         return {parent.config.name: parent.server.snapshot() for parent in self._parents}
 
+    def __repr__(self) -> str:
+        return table_of("parent", ((each.config.name, each.server) for each in self._parents))
+
 
 def faults(config: Sequence[model.Parent]) -> Iterator[Fault]:
     """What can't be a parent's."""
@@ -76,5 +79,11 @@ def _make(config: model.Parent, means: Means) -> _Parent:
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = b"Basic " + b64encode(credentials.encode())
-    server = Server(place_of(config.url), means, absolute=True, authorization=authorization)
+    server = Server(
+        place_of(config.url),
+        means,
+        part_of=f"parent {config.name}",
+        absolute=True,
+        authorization=authorization,
+    )
     return _Parent(config, HostPatterns(config.hosts) if config.hosts else None, server)

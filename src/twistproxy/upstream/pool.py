@@ -8,9 +8,8 @@ from typing import Any
 from twistproxy.config import model
 from twistproxy.config.errors import Fault, dotted
 from twistproxy.net.tls import BadFile, ClientTls, trust
-from twistproxy.tables import table
 from twistproxy.upstream import Means, balance
-from twistproxy.upstream.server import Place, Server, place_of
+from twistproxy.upstream.server import Place, Server, place_of, table_of
 
 
 class Pool:
@@ -30,12 +29,25 @@ class Pool:
         if before is not None and before._trusts_as(config.tls):
             kept = dict(zip(before.config.servers, before.servers, strict=True))
         self.servers: list[Server] = [
-            kept.get(server) or _server(server, config.tls, means) for server in config.servers
+            kept.get(server) or self._server(server, means) for server in config.servers
         ]
         balancing = balance.find(config.balance)
         pairs = list(zip(config.servers, self.servers, strict=True))
         self._first = balancing.build([server for told, server in pairs if not told.backup])
         self._backup = balancing.build([server for told, server in pairs if told.backup])
+
+    def _server(self, config: model.Server, means: Means) -> Server:
+        place, tls = place_of(config.url), self.config.tls
+        return Server(
+            place,
+            means,
+            part_of=f"pool {self.name}",
+            tls=ClientTls(tls.server_name or place.host, tls.ca, tls.verify)
+            if place.scheme == "https"
+            else None,
+            weight=config.weight,
+            max_connections=config.max_connections,
+        )
 
     def is_for(self, config: model.Pool) -> bool:
         """Whether a new one for this would be the same. Raises as that would."""
@@ -65,6 +77,9 @@ class Pool:
             "balance": self.config.balance,
             "servers": [server.snapshot() for server in self.servers],
         }
+
+    def __repr__(self) -> str:
+        return table_of("pool", ((self.name, server) for server in self.servers))
 
 
 class Pools(Mapping[str, Pool]):
@@ -97,15 +112,10 @@ class Pools(Mapping[str, Pool]):
         return len(self._pools)
 
     def __repr__(self) -> str:
-        rows = [
-            [name, *server.values()]
-            for name, pool in self.snapshot().items()
-            for server in pool["servers"]
-        ]
-        if not rows:
-            return "no pools"
-        head = ["pool", "server", "up", "weight", "active", "idle", "requests", "failures"]
-        return table(head, rows)
+        return table_of(
+            "pool",
+            ((name, server) for name, pool in self._pools.items() for server in pool.servers),
+        )
 
 
 def faults(config: Mapping[str, model.Pool]) -> Iterator[Fault]:
@@ -123,16 +133,3 @@ def faults(config: Mapping[str, model.Pool]) -> Iterator[Fault]:
                 yield Fault(
                     ("pools", name, "servers", index), f"is {same} again; `weight` gives a share"
                 )
-
-
-def _server(config: model.Server, tls: model.PoolTls, means: Means) -> Server:
-    place = place_of(config.url)
-    return Server(
-        place,
-        means,
-        tls=ClientTls(tls.server_name or place.host, tls.ca, tls.verify)
-        if place.scheme == "https"
-        else None,
-        weight=config.weight,
-        max_connections=config.max_connections,
-    )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy.net.dial import Reason
 from twistproxy.net.tls import ClientTls
+from twistproxy.tables import table
 from twistproxy.upstream import Means
 from twistproxy.wire.http1.server_leg import ServerLeg
+
+_log = Logger()
 
 #: Idle connections kept to one server; the keep-alive time-out ends them, too. To all servers
 #: together it is as many as clients may have.
@@ -37,6 +41,11 @@ class Place:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def plain_url(self) -> str:
+        """As `url`, without the scheme's default port."""
+        return self.url.removesuffix({"http": ":80", "https": ":443"}.get(self.scheme, ""))
+
+    @property
     def url(self) -> str:
         return f"{self.scheme}://{self.authority}" if self.scheme else self.authority
 
@@ -51,6 +60,8 @@ def place_of(url: str) -> Place:
 class Server:
     """One server, for as long as anything refers to it.
 
+    part_of: whose it is, for the log, which then has a line when it goes down and when it is back:
+    "pool api". Nobody's have none: of them clients could make up as many as they like.
     judge: what its addresses must pass before they are connected to; None: that of the means.
     absolute: it is a proxy, which is asked in absolute form (RFC 9112 §3.2.2).
     emptied: told, with this server, when its last connection has gone.
@@ -61,6 +72,7 @@ class Server:
         place: Place,
         means: Means,
         *,
+        part_of: str | None = None,
         tls: ClientTls | None = None,
         weight: int = 1,
         max_connections: int | None = None,
@@ -77,7 +89,9 @@ class Server:
         self.authorization = authorization
         self.requests = 0
         self.failures = 0
+        self.last_failure: str | None = None
         self.open = 0  # connections, those being made included
+        self._part_of = part_of
         self._means = means
         self._tls = tls
         self._max = max_connections
@@ -134,13 +148,22 @@ class Server:
     def succeeded(self) -> None:
         """It answered."""
         self.requests += 1
-        self._out_until = 0.0
+        if self._out_until:
+            self._out_until = 0.0
+            self._tell(_log.info, "{whose}: {server} is up again")
 
-    def failed(self) -> None:
-        """It refused, died or kept silent: others go first for a while."""
+    def failed(self, why: str = "it failed") -> None:
+        """It refused, died or kept silent: others go first for a while. why: for the operator."""
         self.failures += 1
+        self.last_failure = why.removeprefix(f"{self.url} ")
+        if not self._out_until:
+            self._tell(_log.warn, "{whose}: {server} is down: {why}", why=self.last_failure)
         self._out_until = self._means.sweep.now + OUT_FOR
         self._close_idle()  # they would keep silent, too
+
+    def _tell(self, log: Callable[..., None], line: str, **more: str) -> None:
+        if self._part_of is not None:
+            log(line, whose=self._part_of, server=self.url, **more)
 
     def close(self) -> None:
         """End the idle connections; those in use end when they become idle."""
@@ -187,4 +210,12 @@ class Server:
             "idle": len(self._idle),
             "requests": self.requests,
             "failures": self.failures,
+            "last_failure": self.last_failure,
         }
+
+
+def table_of(kind: str, servers: Iterable[tuple[str, Server]]) -> str:
+    """Servers for a person, each with the name of what it is part of. kind: what bears the name."""
+    rows = [[name, *server.snapshot().values()] for name, server in servers]
+    head = ["server", "up", "weight", "active", "idle", "requests", "failures", "last failure"]
+    return table([kind, *head], rows) if rows else f"no {kind}s"
