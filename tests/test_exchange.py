@@ -1384,6 +1384,20 @@ def test_an_upgrade_that_is_declined() -> None:
     play.over(status=200, cached="bypass", error=None)
 
 
+@pytest.mark.parametrize("upgrade", [(), ("Upgrade: h2c",), ("Upgrade: websocket, tea",)])
+def test_a_server_that_switches_to_what_nobody_asked_for(upgrade: tuple[str, ...]) -> None:
+    play = Play()
+    play.ask(GET, *UPGRADE)
+    play.connect()
+    play.done.clear()
+    head = "\r\n".join(
+        ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", *upgrade, "", ""]
+    )
+    play.wire.says(head.encode())
+    play.did("a.test:80#1 aborted", "502", f"body {len(play.body)} bytes", "end")
+    play.over(status=502, error="http_upgrade_failed")
+
+
 def test_an_upgrade_with_a_body_is_not_offered() -> None:
     play = Play()
     play.ask(f"POST {URL} HTTP/1.1", *UPGRADE, "Content-Length: 5")

@@ -28,7 +28,7 @@ from twistproxy.http.caching import invalidated
 from twistproxy.http.dates import format_date
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
-from twistproxy.http.framing import wants_upgrade
+from twistproxy.http.framing import takes_upgrade, wants_upgrade
 from twistproxy.http.message import IDEMPOTENT, SAFE, Request, Response
 from twistproxy.http.uri import Target
 from twistproxy.net.relay import Relay
@@ -45,6 +45,8 @@ _log = Logger()
 REPLAYED: Final = 64 << 10
 #: Bytes of a stored body that are written at once; the rest when the client has read these.
 SLICE: Final = 256 << 10
+#: A CONNECT that was not answered has opened nothing.
+_REPEATED: Final = IDEMPOTENT | {b"CONNECT"}
 #: Methods that Max-Forwards counts for (RFC 9110 §7.6.2).
 _COUNTED: Final = (b"OPTIONS", b"TRACE")
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
@@ -388,7 +390,9 @@ class Exchange:
 
     def interim_received(self, response: Response) -> None:
         fields = hops.response_fields(response.fields, False)
-        self.stream.interim(Response(response.status, fields, response.reason))
+        interim = Response(response.status, fields, response.reason, response.version)
+        self.service.response(self, interim)
+        self.stream.interim(interim)
 
     def response_received(self, response: Response, length: int | None, data: bytes) -> None:
         """The final head; what follows of the body comes by `data_received`."""
@@ -426,7 +430,7 @@ class Exchange:
         was_idle = leg.exchanges > 1 and problem.name == errors.CONNECTION_TERMINATED.name
         if not was_idle:
             self.server.failed()
-        if self.request.method not in IDEMPOTENT or self._replay is None:
+        if self.request.method not in _REPEATED or self._replay is None:
             self.fail(problem)
         elif was_idle:
             self._asked -= 1
@@ -665,10 +669,14 @@ class Exchange:
 
     def switched(self, response: Response) -> None:
         """The server took the upgrade, or the parent the CONNECT."""
-        leg, self._leg = self._leg, None
-        assert leg is not None
+        assert self.request is not None
         assert self.server is not None
         self.server.succeeded()
+        if self.switch and not takes_upgrade(self.request, response):
+            self.fail(errors.UPGRADE_FAILED.about(server=self.server.url))
+            return
+        leg, self._leg = self._leg, None
+        assert leg is not None
         fields = hops.response_fields(response.fields, self.switch)
         relay = self._relay = Relay(
             self.road.sweep, self.road.terms.timeouts.tunnel_idle, self._tunnel_ended

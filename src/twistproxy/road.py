@@ -99,7 +99,7 @@ class Service(Protocol):
         """The head for that server. fields: a copy without the fields of the connection."""
 
     def response(self, exchange: Exchange, response: Response) -> None:
-        """Change the fields of a final response before the client gets it."""
+        """Change the fields of a response, an interim one too, before the client gets it."""
 
     def timeout(self, exchange: Exchange) -> float: ...
     def retries(self, exchange: Exchange) -> int: ...

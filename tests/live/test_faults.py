@@ -117,8 +117,7 @@ def test_a_server_that_dies_within_its_answer(
         talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"a" * 50000)
         talk.reset()
 
-    dying = scripted(half)
-    proxy = start(CONFIG, one=dying.port, other=dying.port)
+    proxy = start(CONFIG, one=scripted(half).port, other=scripted(half).port)
     # Never a whole-looking answer; when no byte had gone to the client yet, an error is right.
     for _ in range(5):
         reply = get(proxy.reverse, "/who")

@@ -190,6 +190,18 @@ def test_who_asked_a_proxy_that_is_trusted() -> None:
     play.over(client="203.0.113.1", target="https://shop.test/")
 
 
+def test_what_a_trusted_proxy_calls_us_keeps_answers_apart() -> None:
+    """The server is told, so its answer may be made for that name."""
+    play = Play(SITE)
+    play.ask("GET / HTTP/1.1", "X-Forwarded-Host: made-up.test", peer=TRUSTED)
+    play.connect()
+    assert play.asked("x-forwarded-host") == "made-up.test"
+    play.answer("301 Go", FRESH, "Location: https://made-up.test/")
+    play.done.clear()
+    play.ask("GET / HTTP/1.1", peer=TRUSTED)
+    play.did("one.test:9001#1 GET / HTTP/1.1")
+
+
 def test_what_was_asked_by_https_is_not_kept_for_http() -> None:
     """A server that redirects from one to the other would send its clients in circles."""
     play = Play(SITE)
@@ -293,3 +305,23 @@ def test_no_proxy_status_outside_where_nothing_went_wrong() -> None:
     play.answer("200 OK")
     assert play.field("Proxy-Status") is None
     assert play.field("Via") is None
+
+
+@pytest.mark.parametrize("prefix", ["", 'strip_prefix = "/api"\n'], ids=["plain", "stripped"])
+def test_a_redirect_to_the_server_itself_leads_here(prefix: str) -> None:
+    """Whether it comes from the server or from the cache."""
+    play = Play(SITE.replace('pool = "shop"\n', f'pool = "shop"\n{prefix}'))
+    play.ask("GET /api/x HTTP/1.1")
+    play.connect()
+    play.answer("302 Found", FRESH, "Location: http://one.test:9001/y", "Content-Length: 0")
+    for _ in range(2):
+        assert play.field("Location") == f"http://shop.test{'/api' if prefix else ''}/y"
+        play.ask("GET /api/x HTTP/1.1")
+    play.over(cached="hit")
+
+
+def test_the_cloak_hides_servers_in_interim_answers_too() -> None:
+    play = asked("GET / HTTP/1.1")
+    play.wire.says(b"HTTP/1.1 103 Early Hints\r\nServer: nginx\r\nLink: </a>\r\n\r\n")
+    assert play.done[-1] == "interim 103"
+    assert (play.field("server"), play.field("link")) == (None, "</a>")

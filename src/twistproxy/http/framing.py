@@ -28,9 +28,10 @@ NOT_IN_TRAILERS: Final = frozenset(
     b"""age authorization cache-control connection content-encoding content-length content-range
     content-type cookie date expect expires forwarded host if-match if-modified-since
     if-none-match if-range if-unmodified-since keep-alive location max-forwards pragma
-    proxy-authenticate proxy-authorization proxy-connection range retry-after set-cookie te
+    proxy-authenticate proxy-authorization proxy-connection range retry-after server set-cookie te
     trailer transfer-encoding upgrade vary via warning www-authenticate x-forwarded-for
-    x-forwarded-host x-forwarded-proto""".split()
+    x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-server x-forwarded-ssl
+    x-powered-by x-real-ip""".split()
 )
 
 
@@ -106,6 +107,14 @@ def wants_upgrade(request: Request) -> bool:
         and b"transfer-encoding" not in fields
         and protocols.isdisjoint(_VERSIONS_OF_HTTP)
     )
+
+
+def takes_upgrade(request: Request, response: Response) -> bool:
+    """Whether a 101 switches to what was asked for (RFC 9110 §7.8): each protocol that it names,
+    at least one, was offered."""
+    offered = request.fields.tokens(b"upgrade")
+    taken = response.fields.tokens(b"upgrade")
+    return bool(taken) and all(protocol in offered for protocol in taken)
 
 
 def _bad(why: str) -> Problem:

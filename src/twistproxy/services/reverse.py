@@ -23,7 +23,7 @@ from twistproxy.wire import ClientStream, Peer
 _OF_THE_SERVER: Final = (
     b"server", b"via", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version",
     b"x-generator", b"x-runtime", b"x-backend-server", b"x-served-by", b"x-varnish",
-    b"cache-status",
+    b"x-server", b"x-cache", b"x-cache-hits", b"cache-status",
 )  # fmt: skip
 
 ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -118,7 +118,10 @@ class Reverse:
             route = exchange.generation.routes.match(target)
         if route is None:
             return errors.NOT_FOUND.about(url=target.url)
-        return Key(f"pool:{route.pool}", target.url)
+        who = f"pool:{route.pool}"
+        # What a trusted proxy told is told on: the answer may be made for that name.
+        told = exchange.told.host if exchange.told is not None else None
+        return Key(who if told in (None, target.authority) else f"{who} as {told}", target.url)
 
     def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
         return exchange.generation.pools[exchange.route.pool].order(exchange.client.encode())
@@ -158,14 +161,22 @@ class Reverse:
                 response.fields.remove(b"proxy-status")
 
     def _send_back(self, exchange: Exchange, response: Response) -> None:
-        """A server that sends its client to itself does not know which port of ours it used."""
+        """A server that sends its client to itself does not know how the client came here."""
         location, target = response.fields.get(b"location"), exchange.target
-        if location is None or target is None or exchange.authority == target.authority:
+        if location is None or target is None or exchange.route is None or not target.host:
             return
-        itself = f"{target.scheme}://{target.authority}/".encode()
-        if location.startswith(itself):
-            there = f"{target.scheme}://{exchange.authority}/".encode()
-            response.fields.set(b"Location", there + location[len(itself) :])
+        there = f"{target.scheme}://{exchange.authority}"
+        # As it is asked, which lacks our port; and as it is called in the pool.
+        ways = {f"{target.scheme}://{target.authority}/": f"{there}/"}
+        prefix = _folder(exchange.route.strip_prefix or "")
+        for server in exchange.generation.pools[exchange.route.pool].servers:
+            place = server.place
+            ways[f"{place.url}/"] = ways[f"{place.plain_url}/"] = f"{there}{prefix}/"
+        for itself, outside in ways.items():
+            if location.startswith(itself.encode()):
+                path = location[len(itself) :]
+                response.fields.set(b"Location", outside.encode() + path)
+                return
 
     def timeout(self, exchange: Exchange) -> float:
         timeout: float | None = exchange.route.timeout
