@@ -13,6 +13,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from twistproxy import logs
@@ -402,7 +403,9 @@ def test_what_is_under_way_is_answered_and_nothing_else(house: House) -> None:
     idle = house.enter(8080)
     busy = house.enter(8080, get("shop.example"))
     server = house.arrive()
-    done = draining(house)
+    with capturedLogs() as logged:
+        done = draining(house)
+    assert formatEvent(logged[0]) == "Draining, 10 s at most; exchanges under way: 1"
     house.reactor.advance(1)
     assert idle.disconnecting
     assert not busy.disconnecting

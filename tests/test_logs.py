@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
+from twisted.python import log
 from twisted.python.reflect import namedAny
 
 from twistproxy import logs
@@ -48,6 +49,17 @@ def test_from_the_level_on(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
         tell(each)
     told = [line.rpartition(" ")[2] for line in out.getvalue().splitlines()]
     assert told == LEVELS[LEVELS.index(level) :]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_of_what_twisted_tells_only_complaints(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", out := io.StringIO())
+    logs.choose({"nodaemon": 1}, level)
+    twisted = log.LogPublisher(publishPublisher=LogPublisher(logs.observer()))
+    twisted.msg("ClientLegs starting on 3128")
+    twisted.msg("a bug", isError=True)
+    assert "starting" not in out.getvalue()
+    assert "a bug" in out.getvalue()
 
 
 def test_a_reload_changes_the_level(monkeypatch: pytest.MonkeyPatch) -> None:

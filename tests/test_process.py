@@ -16,7 +16,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 
 from twistproxy import admin, process
 from twistproxy.app import CannotRun
@@ -113,15 +113,22 @@ def logged() -> Iterator[list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
 def test_the_first_stops_and_the_next_hurries(
-    number: int, running: Process, reactor: Reactor, proxy: Proxy, send: Callable[[int], None]
+    number: signal.Signals,
+    running: Process,
+    reactor: Reactor,
+    proxy: Proxy,
+    send: Callable[[int], None],
+    logged: list[dict[str, Any]],
 ) -> None:
     send(number)
     assert (reactor.stops, proxy.told) == (1, [])
+    assert formatEvent(logged[-1]) == f"{number.name} received"
     stopped = running.stopService()  # as the reactor's shutdown does
     assert proxy.told == ["drain"]
     assert not stopped.called  # the reactor waits
     send(number)
     assert proxy.told == ["drain", "hurry"]
+    assert formatEvent(logged[-1]) == f"{number.name} received again: the drain ends now"
     proxy.drained.callback(None)
     assert stopped.called
 

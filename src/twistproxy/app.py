@@ -253,7 +253,6 @@ class Proxy:
                 continue
             self._ports.append(port)
             listeners.add(addresses(port))
-            _log.info("Listening on {description}", description=description)
         if self._reverse is not None:
             self._reverse.ports = {number for _, number in self._reverse_listeners if number}
         windows: list[Manhole | Api] = [self._manhole] if self._manhole else []
@@ -296,6 +295,11 @@ class Proxy:
 
     async def _drain(self) -> None:
         self.state = "draining"
+        _log.info(
+            "Draining, {seconds:g} s at most; exchanges under way: {exchanges}",
+            exchanges=len(self.road.exchanges),
+            seconds=self.terms.timeouts.drain,
+        )
         self.terms.draining = True
         await self._stop_listening()
         self.connections.drain()

@@ -68,4 +68,7 @@ def again(level: str) -> None:
 
 
 def _set(level: str) -> None:
-    _lowest.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+    lowest = LogLevel.levelWithName(level)
+    _lowest.setLogLevelForNamespace("", lowest)
+    # "ClientLegs starting on 3128": what Twisted's older parts tell, we tell better ourselves.
+    _lowest.setLogLevelForNamespace("log_legacy", max(lowest, LogLevel.warn))

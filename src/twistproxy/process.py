@@ -72,19 +72,21 @@ class Process(Service):
             signal.signal(number, self._handler(action))
         self._garbage.start()
 
-    def _handler(self, action: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+    def _handler(self, action: Callable[[str], None]) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
-            self._reactor.callFromThread(action)
+            self._reactor.callFromThread(action, signal.Signals(number).name)
 
         return handle
 
-    def _stop(self) -> None:
+    def _stop(self, name: str) -> None:
         try:
             self._reactor.stop()
+            _log.info("{signal} received", signal=name)
         except ReactorNotRunning:  # it drains already
+            _log.info("{signal} received again: the drain ends now", signal=name)
             self._proxy.hurry()
 
-    def _reload(self) -> None:
+    def _reload(self, name: str) -> None:
         def failed(failure: Failure) -> None:
             if failure.check(admin.ReloadFailed):
                 _log.error("Not reloaded, nothing changed:\n{errors}", errors=str(failure.value))

@@ -11,6 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock, RaisingMemoryReactor
+from twisted.logger import capturedLogs, formatEvent
 
 from twistproxy.net.listen import BACKLOG, ListenFailed, addresses, listen
 
@@ -44,6 +45,13 @@ def test_unix_sockets_have_our_backlog_too() -> None:
     reactor = MemoryReactorClock()
     listening(reactor, "unix:/run/proxy.sock")
     assert reactor.unixServers[0][2] == BACKLOG
+
+
+def test_the_log_says_it_once() -> None:
+    with capturedLogs() as logged:
+        listening(MemoryReactorClock(), "tcp:3128")
+        listening(MemoryReactorClock(), "nonsense")
+    assert [formatEvent(event) for event in logged] == ["Listening on tcp:3128"]
 
 
 def refused(number: int) -> CannotListenError:

@@ -68,7 +68,10 @@ class Forward:
     )
     clients: tuple[Network, ...] = field(
         default=LOOPBACK,
-        metadata=_help("Who may use it. A listener off loopback needs this written out."),
+        metadata=_help(
+            "Who may use it. A listener off loopback needs this written out. A unix socket is for "
+            "whoever may open it: everybody on the machine, or as its ``:mode=`` says."
+        ),
     )
     connect_ports: tuple[Port, ...] | Literal["any"] = field(
         default=(443,), metadata=_help("Where CONNECT may go.")
@@ -149,7 +152,11 @@ class Server:
     url: ServerUrl = field(metadata=_help("Scheme, host and port; nothing behind them."))
     weight: Count = field(default=1, metadata=_help("Its share, relative to the others."))
     max_connections: Count | None = field(
-        default=None, metadata=_help("How many connections it is given at once; none: no bound.")
+        default=None,
+        metadata=_help(
+            "How many connections it is given at once; none: no bound. Nobody waits for one: "
+            "another server is asked, and when there is none left, the answer is a 503."
+        ),
     )
     backup: bool = field(default=False, metadata=_help("Asked only when no other server is up."))
 
@@ -214,8 +221,12 @@ class Limits:
     fields: Count = field(default=100, metadata=_help("The fields of a head."))
     uri: PositiveSize = field(default=Size(8 << 10), metadata=_help("A request's target."))
     body: Size = field(default=Size(1 << 30), metadata=_help("A request's body; 0: no bound."))
-    connections: Count = field(default=20000, metadata=_help("All clients' connections."))
-    per_client: Count = field(default=1000, metadata=_help("Connections from one address."))
+    connections: Count = field(
+        default=20000, metadata=_help("All clients' connections; one more gets a 503, at once.")
+    )
+    per_client: Count = field(
+        default=1000, metadata=_help("Connections from one address; likewise.")
+    )
     pipelined: Count = field(
         default=32, metadata=_help("Requests that wait on one connection, their turn yet to come.")
     )

@@ -11,7 +11,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+_log = Logger()
 
 BACKLOG = 1024  #: connections the kernel queues for us; Twisted's own default of 50 drops bursts
 
@@ -32,14 +35,21 @@ class ListenFailed(Exception):
 def listen(
     reactor: object, description: str, factory: IProtocolFactory
 ) -> Deferred[IListeningPort]:
-    """Listen where `description`, a Twisted endpoint string, says. Fails with `ListenFailed`."""
+    """Listen where `description`, a Twisted endpoint string, says; the log has it, too.
+
+    Fails with `ListenFailed`.
+    """
 
     def begin() -> Deferred[IListeningPort]:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, _with_backlog(description))
         return endpoint.listen(factory)
 
+    def begun(port: IListeningPort) -> IListeningPort:
+        _log.info("Listening on {description}", description=description)
+        return port
+
     # A bad string raises ValueError, TypeError, KeyError…, as its endpoint's parser likes.
-    return maybeDeferred(begin).addErrback(_explain, description)
+    return maybeDeferred(begin).addCallbacks(begun, _explain, errbackArgs=(description,))
 
 
 def addresses(port: IListeningPort) -> tuple[str, int]:
