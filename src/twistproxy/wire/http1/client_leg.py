@@ -39,6 +39,7 @@ from twistproxy.net.tls import server_name
 from twistproxy.wire import ClientSide, Door, Peer, Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1 import body, encode, head
+from twistproxy.wire.http1.handover import hand_over
 from twistproxy.wire.http1.valve import Progress, bound_unsent
 
 IDLE, HEAD, BODY, ANSWERED, CLOSING, TUNNEL, LOST = (
@@ -553,24 +554,15 @@ class ClientLeg(Protocol):
     def hand_over(self, response: Response, protocol: IProtocol) -> None:
         if self._state in _OVER:
             return  # whoever waits for the protocol's end is told of the client's
-        transport = self.transport
-        transport.write(encode.response_lines(response, self._method) + b"\r\n")
-        transport.unregisterProducer()
+        self.transport.write(encode.response_lines(response, self._method) + b"\r\n")
         self.legs.sweep.forget(self)
         early, self._buffer = self._buffer, b""
         self._state = TUNNEL
         self._side = self._stalled = None
         self._tunnel = protocol
-        protocol.makeConnection(transport)
-        if early:
-            protocol.dataReceived(early)
-        half = IHalfCloseableProtocol(protocol)
-        # From here on no call of ours stands between the transport and the tunnel.
-        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
-        self.readConnectionLost = half.readConnectionLost  # type: ignore[method-assign]
-        self.writeConnectionLost = half.writeConnectionLost  # type: ignore[method-assign]
+        hand_over(self, protocol, early)
         if self._ended:
-            half.readConnectionLost()
+            self.readConnectionLost()
         elif self._held:
             self._resume()
 

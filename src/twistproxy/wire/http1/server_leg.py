@@ -30,6 +30,7 @@ from twistproxy.http.message import Request
 from twistproxy.net.sweep import Sweep
 from twistproxy.wire import ServerSide, Terms
 from twistproxy.wire.http1 import body, encode, head
+from twistproxy.wire.http1.handover import hand_over
 from twistproxy.wire.http1.valve import Progress, bound_unsent
 
 IDLE, HEAD, BODY, TUNNEL, LOST = "idle", "head", "body", "tunnel", "lost"
@@ -338,17 +339,8 @@ class ServerLeg(Protocol):
             side.server_failed(errors.CONNECTION_TERMINATED.about(server=self.name))
 
     def hand_over(self, protocol: IProtocol) -> None:
-        transport = self.transport
-        transport.unregisterProducer()
         self._sweep.forget(self)
         self._side = self._stalled = None
         self._tunnel = protocol
         early, self._buffer = self._buffer, b""
-        protocol.makeConnection(transport)
-        if early:
-            protocol.dataReceived(early)
-        half = IHalfCloseableProtocol(protocol)
-        # From here on no call of ours stands between the transport and the tunnel.
-        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
-        self.readConnectionLost = half.readConnectionLost  # type: ignore[method-assign]
-        self.writeConnectionLost = half.writeConnectionLost  # type: ignore[method-assign]
+        hand_over(self, protocol, early)
