@@ -52,11 +52,12 @@ class Port:
 
 
 class FakeReactor(MemoryReactorClock):
-    """taken: ports that somebody else listens on."""
+    """taken: ports that somebody else listens on. sealed: no unix socket can be made."""
 
     def __init__(self) -> None:
         super().__init__()
         self.taken: set[int] = set()
+        self.sealed = False
         self.ports: list[Port] = []
 
     def listenTCP(self, port: int, *args: Any, **named: Any) -> Any:
@@ -66,6 +67,8 @@ class FakeReactor(MemoryReactorClock):
         return self.ports[-1]
 
     def listenUNIX(self, *args: Any, **named: Any) -> Any:
+        if self.sealed:
+            raise CannotListenError(None, args[0], OSError(28, "No space left on device"))
         self.ports.append(Port(super().listenUNIX(*args, **named).getHost()))  # type: ignore[no-untyped-call]
         return self.ports[-1]
 
@@ -215,8 +218,20 @@ def test_all_that_cannot_be_opened_is_told_at_once(house: House) -> None:
     assert forward == "tcp:3128:interface=127.0.0.1: address already in use"
     assert manhole == f"{house.folder}/file: File exists"
     assert admin == "tcp:9090:interface=127.0.0.1: address already in use"
+    assert house.reactor.unixServers == []  # nobody would remove its file
     # The reverse proxy's is closing; the others follow it.
     assert [port.host.port for port in house.reactor.ports if not port.listening][:1] == [8080]
+
+
+def test_an_admin_socket_that_cannot_be_made_is_told(house: House) -> None:
+    proxy = house.build(BOTH)
+    house.reactor.sealed = True
+    failures: list[Any] = []
+    proxy.start().addErrback(failures.append)
+    assert str(failures[0].value).endswith(
+        "admin.sock:mode=600:lockfile=0: no space left on device"
+    )
+    assert not house.reactor.ports[0].listening
 
 
 EVERYTHING = """\

@@ -128,7 +128,7 @@ def test_the_first_stops_and_the_next_hurries(
     assert not stopped.called  # the reactor waits
     send(number)
     assert proxy.told == ["drain", "hurry"]
-    assert formatEvent(logged[-1]) == f"{number.name} received again: the drain ends now"
+    assert formatEvent(logged[-1]) == f"{number.name} received: the drain ends now"
     proxy.drained.callback(None)
     assert stopped.called
 

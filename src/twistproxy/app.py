@@ -264,6 +264,11 @@ class Proxy:
                 continue
             if opened is not None:
                 self._window_listeners.add(addresses(opened))
+        if not errors:
+            try:
+                await self._api.open_socket()
+            except ListenFailed as error:
+                errors.append(str(error))
         if errors:
             # Not awaited: it takes turns of the reactor, which may never get any.
             ensureDeferred(self._close())

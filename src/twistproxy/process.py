@@ -83,7 +83,7 @@ class Process(Service):
             self._reactor.stop()
             _log.info("{signal} received", signal=name)
         except ReactorNotRunning:  # it drains already
-            _log.info("{signal} received again: the drain ends now", signal=name)
+            _log.info("{signal} received: the drain ends now", signal=name)
             self._proxy.hurry()
 
     def _reload(self, name: str) -> None:

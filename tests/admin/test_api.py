@@ -301,8 +301,14 @@ class Listeners:
         self.api = Api(self.reactor, FakeProxy(), model.Admin(**settings), self.state)
 
     def start(self) -> Any:
+        return self.result(self.api.start())
+
+    def open_socket(self) -> Any:
+        return self.result(self.api.open_socket())
+
+    def result(self, doing: Any) -> Any:
         results: list[Any] = []
-        ensureDeferred(self.api.start()).addBoth(results.append)
+        ensureDeferred(doing).addBoth(results.append)
         return results[0]
 
 
@@ -310,6 +316,8 @@ class TestListeners:
     def test_a_unix_socket_of_the_owners_only(self, tmp_path: Path) -> None:
         listeners = Listeners(tmp_path)
         assert listeners.start() is None
+        assert not listeners.reactor.unixServers
+        assert listeners.open_socket() is None
         ((path, _, _, mode, lock),) = listeners.reactor.unixServers
         assert path == str(listeners.state / "admin.sock")
         assert (mode, lock) == (0o600, False)
@@ -320,6 +328,7 @@ class TestListeners:
         (tmp_path / "a:b=c").mkdir()
         listeners = Listeners(tmp_path / "a:b=c")
         listeners.start()
+        listeners.open_socket()
         assert listeners.reactor.unixServers[0][0] == str(listeners.state / "admin.sock")
 
     def test_a_tcp_listener(self, tmp_path: Path) -> None:

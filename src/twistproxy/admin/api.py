@@ -49,7 +49,7 @@ IDLE = 60
 
 
 class Api:
-    """Both listeners, from `start` to `stop`."""
+    """Both listeners, from `start` and `open_socket` to `stop`."""
 
     def __init__(
         self, reactor: IReactorTime, proxy: Proxy, settings: model.Admin | None, state_dir: Path
@@ -61,19 +61,25 @@ class Api:
         self._ports: list[IListeningPort] = []
 
     async def start(self) -> IListeningPort | None:
-        """Listen; gives the TCP listener, if there is to be one.
+        """Make way for the unix socket, and listen on TCP; gives that listener, if it is to be.
 
         Raises `WindowError` (the unix socket) or `net.listen.ListenFailed`.
         """
         _make_way(self._socket)
-        await self._listen(
-            f"unix:address={quoteStringArgument(str(self._socket))}:mode=600:lockfile=0",
-            Window(self._proxy),
-        )
         if self._settings.listen is None:
             return None
         token = Token(self._settings.token_file)
         return await self._listen(self._settings.listen, Window(self._proxy, token))
+
+    async def open_socket(self) -> None:
+        """Listen on the unix socket. Comes last of all: its file would outlive a start that fails.
+
+        Raises `net.listen.ListenFailed`.
+        """
+        await self._listen(
+            f"unix:address={quoteStringArgument(str(self._socket))}:mode=600:lockfile=0",
+            Window(self._proxy),
+        )
 
     async def stop(self) -> None:
         """Listen no more; the socket's file goes too."""

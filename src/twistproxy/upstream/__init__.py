@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attrs import frozen
 
-from twistproxy.config.errors import Fault, Where
+from twistproxy.config.errors import Fault, Where, shown
 from twistproxy.http import errors
 from twistproxy.http.errors import Problem
 from twistproxy.http.uri import host_pattern
@@ -45,7 +45,7 @@ def faults_of_hosts(where: Where, hosts: Sequence[str]) -> Iterator[Fault]:
         try:
             host_pattern(host)
         except ValueError as error:
-            yield Fault((*where, "hosts", index), str(error))
+            yield Fault((*where, "hosts", index), f"{shown(host)}: {error}")
 
 
 def problem_of(error: BaseException, server: str) -> Problem:

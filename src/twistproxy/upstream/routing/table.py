@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from twistproxy.config.errors import Fault, Where, dotted
+from twistproxy.config.errors import Fault, Where, dotted, shown
 from twistproxy.config.model import Route
 from twistproxy.http.hosts import HostPatterns
 from twistproxy.http.uri import path_prefix
@@ -51,7 +51,7 @@ def faults(routes: Sequence[Route]) -> Iterator[Fault]:
             takers = [taken.setdefault((name, path), index) for name in sorted(names)]
             if index not in takers:
                 first = dotted(("reverse", "route", takers[0]))
-                yield Fault(part, f"{first} takes all of it, being first with the same path")
+                yield Fault(part, f"{first} comes first, with the same path, and takes all of it")
 
 
 def _faults_of_paths(where: Where, route: Route) -> Iterator[Fault]:
@@ -59,7 +59,7 @@ def _faults_of_paths(where: Where, route: Route) -> Iterator[Fault]:
         try:
             path_prefix(path)
         except ValueError as error:
-            yield Fault((*where, key), str(error))
+            yield Fault((*where, key), f"{shown(path)}: {error}")
 
 
 def _compile(matchers: Sequence[Matcher], routes: Sequence[Route]) -> Find:
