@@ -78,7 +78,8 @@ def running(
     """A process whose reactor runs."""
     service = Process(reactor, proxy)  # type: ignore[arg-type]
     service.startService()
-    assert handlers == {}  # the reactor would put its own there when it starts
+    assert set(handlers) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # from the first moment
+    handlers.clear()  # as a reactor that starts puts its own there
     for hook, *_ in reactor.whenRunningHooks:
         hook()
     yield service

@@ -319,7 +319,7 @@ class Exchange:
             self.fail(problem)
             return
         # Nothing was sent, so the next may be asked whatever the method.
-        self.server.failed()
+        self.server.failed(problem.text)
         self._try_next(problem)
 
     def _send(self, leg: ServerLeg) -> None:
@@ -423,13 +423,13 @@ class Exchange:
         assert self.server is not None
         if self.status or not problem.retry:
             if not self.status:
-                self.server.failed()
+                self.server.failed(problem.text)
             self.fail(problem)
             return
         # It was idle, and closed as we sent: that says nothing of the server.
         was_idle = leg.exchanges > 1 and problem.name == errors.CONNECTION_TERMINATED.name
         if not was_idle:
-            self.server.failed()
+            self.server.failed(problem.text)
         if self.request.method not in _REPEATED or self._replay is None:
             self.fail(problem)
         elif was_idle:

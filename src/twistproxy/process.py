@@ -54,6 +54,7 @@ class Process(Service):
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
+        self._heed_signals()
         self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None]:
@@ -63,6 +64,10 @@ class Process(Service):
         return self._proxy.drain()
 
     def _begin(self) -> None:
+        self._heed_signals()  # the reactor has taken SIGTERM and SIGINT to itself meanwhile
+        self._garbage.start()
+
+    def _heed_signals(self) -> None:
         # twistd's own SIGTERM handler would raise the signal again at the end; SIGHUP kills.
         for number, action in (
             (signal.SIGTERM, self._stop),
@@ -70,7 +75,6 @@ class Process(Service):
             (signal.SIGHUP, self._reload),
         ):
             signal.signal(number, self._handler(action))
-        self._garbage.start()
 
     def _handler(self, action: Callable[[str], None]) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
