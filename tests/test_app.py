@@ -616,6 +616,15 @@ def test_certificates_are_swapped(house: House, authority: Authority) -> None:
     assert "expired" in warning
 
 
+def test_a_certificate_is_for_hosts_as_clients_name_them(
+    house: House, authority: Authority
+) -> None:
+    cert, key = authority.issue("xn--bcher-kva.example")
+    tls = f'[[reverse.tls]]\nhosts = ["Bücher.example."]\ncert = "{cert}"\nkey = "{key}"\n'
+    house.start(BOTH + tls)
+    assert set(house.proxy._certificates.by_host) == {"xn--bcher-kva.example"}
+
+
 def test_the_access_log_moves_and_changes_its_format(house: House) -> None:
     house.start(BOTH)
     house.enter(8080, get("other.example"))

@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from twistproxy.admin.api import Api
 from twistproxy.admin.manhole import Manhole
 from twistproxy.cache.cache import Cache
 from twistproxy.cache.stores.memory import MemoryStore
-from twistproxy.config import load
+from twistproxy.config import load, model
 from twistproxy.config.errors import Fault
 from twistproxy.config.model import Config
 from twistproxy.exchange import Exchange
@@ -86,7 +87,8 @@ def compile_config(
     Raises `load.ConfigErrors`, all of them.
     """
     routes = config.reverse.route if config.reverse else ()
-    certificates = tls.load(config.reverse.tls if config.reverse else (), now)
+    pairs = config.reverse.tls if config.reverse else ()
+    certificates = tls.load(map(_as_clients_name_it, pairs), now)
     faults = [
         Fault(("reverse", "tls", *where), str(error))
         for where, error in certificates.errors.items()
@@ -478,6 +480,13 @@ class Proxy:
                 referer=_text(fields.get(b"referer")) if fields else None,
             )
         )
+
+
+def _as_clients_name_it(pair: model.Certificate) -> model.Certificate:
+    """A certificate whose hosts are in normal form, as they are in a client's SNI."""
+    with suppress(ValueError):  # no host: nobody asks for it
+        return evolve(pair, hosts=tuple(map(uri.host_pattern, pair.hosts)))
+    return pair
 
 
 def _text(value: bytes | None) -> str | None:
