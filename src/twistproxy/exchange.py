@@ -193,6 +193,7 @@ class Exchange:
             self.fail(errors.LOOP_DETECTED)
             return
         for side in self.service.sides(self):
+            # The target is there, though not for as long as the policy's Question promises.
             verdict = self.generation.policy.decide(self, side)  # type: ignore[arg-type]
             if verdict.action != "allow":
                 self.rule = verdict.rule

@@ -99,8 +99,6 @@ class Fields:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fields) and self._lines == other._lines
 
-    __hash__ = None  # type: ignore[assignment]  # mutable
-
     def __repr__(self) -> str:
         # Names only: values may be credentials.
         return f"<Fields {', '.join(name.decode('latin-1') for _, name, _ in self._lines)}>"
