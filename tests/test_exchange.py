@@ -1243,6 +1243,7 @@ def test_connect() -> None:
     play.did("dial a.test:443")
     wire = play.connect()
     play.did("tunnel 200")
+    assert play.field("Cache-Status") == "twistproxy; fwd=bypass; detail=tunnel"
     assert client.wire is not None
     client.wire.says(b"hello")
     wire.says(b"hi")
@@ -1355,6 +1356,7 @@ def test_an_upgrade(target: str) -> None:
     )
     play.did("tunnel 101", "client body hi")
     assert (play.field("connection"), play.field("upgrade")) == ("Upgrade", "websocket")
+    assert play.field("Cache-Status") == "twistproxy; fwd=bypass; detail=upgrade"
     assert client.wire is not None
     client.wire.says(b"hello")
     play.did(f"{play.wire.name} body hello")

@@ -689,6 +689,8 @@ class Exchange:
         self.road.counts.tunnels += 1
         response.fields.remove(b"content-length")  # of a 2xx to CONNECT: RFC 9110 §9.3.6
         self._present(response)
+        status = self.cache_status if self.switch else CacheStatus(fwd="bypass", detail="tunnel")
+        status.append_to(response.fields)
         self.stream.hand_over(response, relay.left)
 
     def _tunnel_ended(self, relay: Relay) -> None:
