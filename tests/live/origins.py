@@ -116,6 +116,8 @@ class Nginx:
         """At once, connections reset, as when a machine fails."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        # The worker, which listens, too, is not ours to wait for.
+        until(lambda: not takes_connections(self.port), why="nginx still listens")
 
     def close(self) -> None:
         if self._process.poll() is None:
