@@ -61,7 +61,10 @@ class Fields:
 
     def copy(self) -> Fields:
         """An independent copy."""
-        return self.without(())
+        new = Fields()
+        new._lines = self._lines.copy()
+        new._combined = self._combined.copy()
+        return new
 
     def get(self, name: bytes) -> bytes | None:
         """The combined value, lines joined by ``, `` (RFC 9110 §5.3); None if absent.
