@@ -7,6 +7,7 @@ from http import HTTPStatus
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
 
+_LENGTH = frozenset({b"content-length"})
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -29,7 +30,7 @@ def response_lines(response: Response, method: bytes) -> bytes:
     if b"content-length" in fields and (
         status < 200 or status == 204 or (method == b"CONNECT" and status < 300)
     ):
-        fields = fields.without((b"content-length",))
+        fields = fields.without(_LENGTH)
     reason = response.reason or _PHRASES.get(status, b"")
     return b"HTTP/1.1 %d %b\r\n%b" % (status, reason, fields.encode())
 

@@ -1,14 +1,18 @@
 """One head, from bytes to a value: llhttp is the tokenizer, the fence here decides.
 
 The start line is ours, since llhttp knows a fixed list of methods and lets through what others
-read differently. The field section is llhttp's: it gets it behind the start line of a response
+read differently. The field lines are llhttp's: it gets each behind the start line of a response
 that has no body whatever its fields say, so that it never acts on what it reads. One parser a
-section, so that nothing of one message can colour the next. Trailers are a section too.
+line, so that nothing of one line can colour another. Trailers are a section too.
+
+Most lines of a head were there before: a peer says who it is and what it takes in the same words
+each time. What llhttp made of a line is remembered, as HPACK does it for HTTP/2 (RFC 7541 §2.3.2).
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import httptools
@@ -16,10 +20,18 @@ import httptools
 from twistproxy.config.model import Limits
 from twistproxy.http import errors
 from twistproxy.http.errors import Problem
-from twistproxy.http.fields import Fields
+from twistproxy.http.fields import Fields, Line, line
 from twistproxy.http.message import Request, Response
 
 END: Final = b"\r\n\r\n"
+
+#: Lines that are remembered, of up to so many bytes each: a megabyte or two in all.
+LINES_KEPT: Final = 4096
+_LINE_MAX: Final = 200
+#: Not these: they are secrets, or seldom come twice.
+_NOT_KEPT: Final = frozenset(
+    {b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-request-id"}
+)
 
 #: Bytes of a method: longer ones are nobody's, and it is what a first line has beside its target.
 _METHOD_MAX: Final = 64
@@ -50,11 +62,15 @@ def request(head: bytes, limits: Limits) -> Request | Problem:
             return errors.HEAD_TOO_LARGE.about(limit=f"{limits.fields} fields")
         return _bad(fields)
     method, target, version = line
-    hosts = fields.all(b"host")
-    if len(hosts) > 1 or (not hosts and version == (1, 1)):
-        return _bad("exactly one Host field is needed")  # RFC 9112 §3.2
-    if hosts and not _HOST.fullmatch(hosts[0]):
-        return _bad("the Host field is not a host")
+    host = fields.get(b"host")
+    if host is None:
+        if version == (1, 1):
+            return _bad("exactly one Host field is needed")  # RFC 9112 §3.2
+    elif not _HOST.fullmatch(host):
+        several = len(fields.all(b"host")) > 1
+        return _bad(
+            "exactly one Host field is needed" if several else "the Host field is not a host"
+        )
     return Request(method, target, fields, version)
 
 
@@ -75,32 +91,72 @@ def request_line(line: bytes, limits: Limits) -> tuple[bytes, bytes, tuple[int, 
 def response(head: bytes, limits: Limits) -> Response | Problem:
     """A response's head, its closing empty line included."""
     end = head.index(b"\r\n")
-    match = _STATUS_LINE.fullmatch(head[:end])
-    if match is None:
+    line = _status_line(head[:end])
+    if line is None:
         return _bad_response("the status line is not HTTP/1.1 STATUS REASON")
     fields = section(head[end + 2 :], limits)
     if not isinstance(fields, Fields):
         if fields == _TOO_MANY:
             return errors.RESPONSE_HEAD_TOO_LARGE.about(limit=f"{limits.fields} fields")
         return _bad_response(fields)
+    status, reason, version = line
+    return Response(status, fields, reason, version)
+
+
+@lru_cache(256)
+def _status_line(line: bytes) -> tuple[int, bytes, tuple[int, int]] | None:
+    """Status, reason phrase and version (RFC 9112 §4)."""
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        return None
     minor, status, reason = match.groups()
-    return Response(int(status), fields, reason or b"", (1, int(minor)))
+    return int(status), reason or b"", (1, int(minor))
 
 
 def section(lines: bytes, limits: Limits) -> Fields | str:
     """The fields of a section that ends with an empty line, or why they can't be read."""
-    # llhttp reads one more field a line at the most: no need to read to know there are too many.
-    if lines.count(b"\r\n") - 1 > limits.fields:
+    raws = lines.split(b"\r\n")
+    del raws[-2:]  # the empty line, and what is behind it: nothing
+    if len(raws) > limits.fields:
         return _TOO_MANY
+    known = _known
+    found = [known.get(raw) for raw in raws]
+    if None in found:
+        for place, raw in enumerate(raws):
+            if found[place] is None:
+                line = _line(raw)
+                if isinstance(line, str):
+                    return line
+                found[place] = line
+    return Fields.of(found)  # type: ignore[arg-type]  # no None is left
+
+
+def lines_kept() -> int:
+    """How many lines are remembered now; never more than `LINES_KEPT`."""
+    return len(_known)
+
+
+_known: dict[bytes, Line] = {}
+
+
+def _line(raw: bytes) -> Line | str:
+    """A field line, or why it can't be read."""
+    if b"\r" in raw or b"\n" in raw:
+        return "a line does not end with CRLF"
     collector = _Collector()
     try:
-        httptools.HttpResponseParser(collector).feed_data(_NO_BODY + lines)
+        httptools.HttpResponseParser(collector).feed_data(b"%b%b\r\n\r\n" % (_NO_BODY, raw))
     except httptools.HttpParserError as error:
         why = str(error) or "the fields are malformed"
         return why[0].lower() + why[1:]
-    if not collector.complete:
-        return "the fields do not end where they should"
-    return collector.fields
+    if not collector.complete or len(collector.lines) != 1:
+        return "the fields are malformed"
+    found = collector.lines[0]
+    if len(raw) <= _LINE_MAX and found[0] not in _NOT_KEPT:
+        if len(_known) >= LINES_KEPT:
+            _known.clear()
+        _known[raw] = found
+    return found
 
 
 class Unfinished:
@@ -172,14 +228,14 @@ class Unfinished:
 class _Collector:
     """What llhttp calls back. Values lose the white space behind them (RFC 9112 §5.1)."""
 
-    __slots__ = ("complete", "fields")
+    __slots__ = ("complete", "lines")
 
     def __init__(self) -> None:
-        self.fields = Fields()
+        self.lines: list[Line] = []
         self.complete = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.add(name, value.rstrip(b" \t"))
+        self.lines.append(line(name, value.rstrip(b" \t")))
 
     def on_message_complete(self) -> None:
         self.complete = True
