@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -17,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NOW = datetime.now(UTC)
+_USES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
 @frozen
@@ -47,17 +49,25 @@ class Authority:
         *names: str,
         hosts: tuple[str, ...] | None = None,
         days: float = 9,
+        starts: float = -30,
         passphrase: bytes | None = None,
         self_signed: bool = False,
+        key: Any = None,
+        use: str = "server",
+        subject: str | None = None,
     ) -> Pair:
-        """A certificate for `names`, shown to `hosts` (the same), and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """A certificate for `names`, shown to `hosts` (the same), and its key.
+
+        starts, days: from and until when it is valid, in days from now.
+        """
+        key = key or ec.generate_private_key(ec.SECP256R1())
         general = [
             x509.IPAddress(ip_address(n)) if n[-1].isdigit() else x509.DNSName(n) for n in names
         ]
         cert = (
-            self._build(_name(names[0]), key, days, self_signed)
+            self._build(_name(subject or names[0]), key, days, self_signed, starts)
             .add_extension(x509.SubjectAlternativeName(general), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([_USES[use]]), critical=False)
             .sign(key if self_signed else self.key, SHA256())
         )
         stem = self.folder / names[0]
@@ -67,12 +77,24 @@ class Authority:
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
         return pair
 
+    def below(self, name: str) -> Authority:
+        """An authority that this one has signed, in a folder of its own."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        other = Authority(folder, name)
+        cert = self._build(other.name, other.key, 9).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        other.ca.write_bytes(cert.sign(self.key, SHA256()).public_bytes(Encoding.PEM))
+        return other
+
     def _build(
         self,
         subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
+        key: Any,
         days: float,
         self_signed: bool = False,
+        starts: float = -30,
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -80,7 +102,7 @@ class Authority:
             .issuer_name(subject if self_signed else self.name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - timedelta(days=30))
+            .not_valid_before(NOW + timedelta(days=starts))
             .not_valid_after(NOW + timedelta(days=days))
         )
 
