@@ -54,7 +54,7 @@ class Asked:
         self.broken: Problem | None = None
         self.lost = 0
         self.paused = False
-        self.started = self.over = False
+        self.started = self.over = self.cut = False
 
     @property
     def target(self) -> bytes:
@@ -117,7 +117,7 @@ class Asked:
         self.finish()
 
     def break_off(self) -> None:
-        self.over = True
+        self.over = self.cut = True
         self.stream.break_off()
 
     def abort(self) -> None:
@@ -616,6 +616,32 @@ def test_a_body_that_breaks_during_the_answer(client):
     # What was written goes out: its framing shows that some is missing.
     assert client.wire.half_closed
     assert client.wire.value().endswith(b"ab")
+
+
+def the_end(client: Client) -> None:
+    client.wire.end()
+
+
+def a_bad_chunk(client: Client) -> None:
+    client.send(b"g\r\n")
+
+
+def no_more_bytes(client: Client) -> None:
+    client.wait(TIMEOUTS.body + 1)
+
+
+@pytest.mark.parametrize("breaks", [the_end, a_bad_chunk, no_more_bytes])
+def test_an_answer_whose_request_breaks_is_seen_to_be_cut(client, breaks):
+    """Its last chunk is not sent (RFC 9112 §8), nor a second answer into its middle."""
+    client.send(post(TE, body=b"2\r\nab\r\n"))
+    client.last.start(200, None, b"AB")
+    breaks(client)
+    assert client.last.cut
+    assert (client.last.body, client.last.ended) == (b"ab", False)
+    [answer] = client.answers()
+    assert (answer.status, answer.body, answer.closes) == (200, b"AB", True)
+    assert not answer.complete
+    assert client.closed or client.wire.half_closed
 
 
 def test_a_body_at_the_limit(client):
@@ -1542,8 +1568,8 @@ class Walk(RuleBasedStateMachine):
         if self.tunnel or client.wire.aborted or any(a.lost for a in client.asked):
             return
         answers = client.answers()
-        assert [answer.complete for answer in answers] == [True] * len(answers)
-        assert len(answers) == len(client.asked)
+        # What is broken off, as its request's body broke, must not look whole.
+        assert [answer.complete for answer in answers] == [not a.cut for a in client.asked]
 
 
 def test_a_walk(wire):
