@@ -11,6 +11,10 @@ How it ends:
     one end reset                    the other reset
     no byte in `idle` seconds        both closed, once everything is written
     a peer that doesn't read that    reset
+
+It begins buffered, which is best for a few bytes. One that has carried more, between sockets that
+can be joined in the kernel, goes on there (`net.splice`): both transports stay, paused, what they
+still have is sent first, and every way to end is the same.
 """
 
 from __future__ import annotations
@@ -29,12 +33,14 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.net.splice import Joint, Plug, Splicer, Way, Why
 from twistproxy.net.sweep import Sweep
 from twistproxy.net.tls import is_tls
 
 #: Seconds that the end of an idle tunnel waits for what was written to be read.
 LINGER = 30.0
 HELD = 64 << 10  #: bytes kept for an end that is not connected yet; then the source is paused
+SPLICED = 256 << 10  #: bytes that one end has to get before the kernel takes over
 
 
 class Relay:
@@ -45,14 +51,36 @@ class Relay:
     producer may be registered with the transport. The ends may connect in either order.
 
     ended: called once, when neither end has a connection any more.
+    splicer: what moves the bytes in the kernel; None: nothing does.
     """
 
-    __slots__ = ("_ended", "_idle", "_sweep", "deadline", "left", "reason", "right")
+    __slots__ = (
+        "_ended",
+        "_idle",
+        "_joint",
+        "_splicer",
+        "_sweep",
+        "deadline",
+        "left",
+        "reason",
+        "right",
+        "splice_at",
+    )
 
     reason: Literal["", "closed", "reset", "idle", "aborted"]  #: why it ended; "": it has not
 
-    def __init__(self, sweep: Sweep, idle: float, ended: Callable[[Relay], None]) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        idle: float,
+        ended: Callable[[Relay], None],
+        splicer: Splicer | None = None,
+    ) -> None:
         self._sweep = sweep
+        self._splicer = splicer
+        self._joint: Joint | None = None
+        #: How many bytes an end gets before it is tried.
+        self.splice_at: float = math.inf if splicer is None else SPLICED
         self._idle = idle
         self._ended: Callable[[Relay], None] | None = ended
         self.reason = ""
@@ -72,6 +100,11 @@ class Relay:
     def sent_right(self) -> int:
         return self.right.sent
 
+    @property
+    def spliced(self) -> bool:
+        """Whether its bytes move in the kernel now."""
+        return self._joint is not None
+
     def abort(self) -> None:
         """End it at once; what is not written yet is lost."""
         self.stop("aborted")
@@ -83,15 +116,43 @@ class Relay:
             return
         self.reason = "idle"
         self.deadline = self._sweep.now + LINGER
-        self.left.finish(entirely=True)
-        self.right.finish(entirely=True)
+        for end in (self.left, self.right):
+            if self._joint is not None:
+                end.stop_reading()
+            else:
+                end.finish(entirely=True)
 
     # For the ends
 
     def touch(self) -> None:
         self.deadline = self._sweep.now + self._idle
 
+    def splice(self) -> None:
+        """Let the kernel carry on, if it can."""
+        left, right, splicer = self.left.transport, self.right.transport, self._splicer
+        if splicer is None or left is None or right is None or self.reason:
+            return
+        if not splicer.can_join(left, right):
+            self.splice_at = math.inf
+            return
+        joint = splicer.join(left, right)
+        if joint is None:  # too many open files: perhaps later
+            self.splice_at = max(self.sent_left, self.sent_right) + SPLICED
+            return
+        self.splice_at = math.inf
+        self._joint = joint
+        self.left.splice(joint, joint.left, joint.right)
+        self.right.splice(joint, joint.right, joint.left)
+
+    def unsplice(self) -> None:
+        """Our descriptors are closed; the transports have the sockets for themselves again."""
+        joint, self._joint = self._joint, None
+        if joint is not None:
+            self.left.way = self.right.way = None
+            joint.close()
+
     def stop(self, reason: Literal["reset", "idle", "aborted"]) -> None:
+        self.unsplice()
         self.reason = self.reason or reason
         self.left.abort()
         self.right.abort()
@@ -120,11 +181,12 @@ class End:
         "_finished",
         "_held",
         "_produced",
-        "_transport",
         "lost",
         "other",
         "relay",
         "sent",
+        "transport",
+        "way",
     )
 
     def __init__(self, relay: Relay) -> None:
@@ -132,7 +194,8 @@ class End:
         self.other: End | None = None
         self.sent = 0
         self.lost = False  # or, once the relay was stopped, never to be
-        self._transport: Any = None
+        self.transport: Any = None
+        self.way: Way | None = None  # while what this end receives moves in the kernel
         self._held: list[bytes] = []
         self._eof = False  # nothing more is read
         self._finished = False  # nothing more is written but what is pending
@@ -148,7 +211,7 @@ class End:
             return
         relay.touch()
         other.resumeProducing()
-        self._transport = transport
+        self.transport = transport
         if not self._finished:
             transport.registerProducer(other, True)
             self._produced = True
@@ -163,14 +226,20 @@ class End:
 
     def dataReceived(self, data: bytes) -> None:
         relay, other = self.relay, self.other
-        if relay is not None and other is not None:
-            relay.touch()
-            other.send(data)
+        if relay is None or other is None:
+            return
+        relay.touch()
+        if self.way is not None:
+            self.way.put(data)  # it was read in the turn in which the transport was paused
+            return
+        other.send(data)
+        if other.sent >= relay.splice_at:
+            relay.splice()
 
     def readConnectionLost(self) -> None:
         relay, other = self.relay, self.other
-        if relay is None or other is None or self._eof:
-            return
+        if relay is None or other is None or self._eof or self.way is not None:
+            return  # a way comes to the EOF itself, after all before it
         relay.touch()
         self._eof = True
         other.finish()
@@ -184,7 +253,8 @@ class End:
         if relay is None or other is None or self.lost:
             return
         self.lost = True
-        self._transport = None
+        self.transport = None
+        relay.unsplice()
         if not isinstance(reason.value, ConnectionDone):
             relay.stop("reset")
         elif not relay.reason:
@@ -194,13 +264,13 @@ class End:
     # IPushProducer: what the other end's transport asks of this one
 
     def pauseProducing(self) -> None:
-        if self._transport is not None and not self._eof:
-            self._transport.pauseProducing()
+        if self.transport is not None and not self._eof:
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         # After its EOF a resumed transport would only read that again.
-        if self._transport is not None and not self._eof:
-            self._transport.resumeProducing()
+        if self.transport is not None and not self._eof:
+            self.transport.resumeProducing()
         if self.relay is not None:
             self.relay.touch()  # the other end's peer has read something
 
@@ -210,9 +280,9 @@ class End:
     # For the other end and the relay
 
     def send(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self.transport is not None:
             self.sent += len(data)
-            self._transport.write(data)
+            self.transport.write(data)
         elif not self.lost:
             self.sent += len(data)
             self._held.append(data)
@@ -225,16 +295,48 @@ class End:
         self._closing = self._closing or entirely
         self._pass_on()
 
+    def splice(self, joint: Joint, source: Plug, sink: Plug) -> None:
+        """From here on what this end receives moves in the kernel, from source to sink."""
+        self._unregister()
+        if self.other is not None and not self._eof:
+            self.transport.pauseProducing()
+            self.way = joint.way(source, sink, self.other.passed, self._way_ended)
+
+    def passed(self, count: int) -> None:
+        """So many bytes were written to this end in the kernel."""
+        self.sent += count
+        if self.relay is not None and not self.relay.reason:
+            self.relay.touch()
+
+    def stop_reading(self) -> None:
+        """Take no more from this end's way; what it has is still passed on."""
+        if self.way is not None:
+            self.way.finish()
+
+    def _way_ended(self, why: Why) -> None:
+        relay, other = self.relay, self.other
+        if relay is None or other is None:
+            return
+        self.way = None
+        if why in ("source", "sink"):
+            relay.stop("reset")
+            return
+        if other.way is None:
+            relay.unsplice()
+        self._eof = True
+        other.finish()
+        self._pass_on()
+
     def abort(self) -> None:
-        if self._transport is None:
+        if self.transport is None:
             self.lost = True
             self._held.clear()
         else:
             self._unregister()
-            self._transport.abortConnection()
+            self.transport.abortConnection()
 
     def _pass_on(self) -> None:
-        transport = self._transport
+        transport = self.transport
         if transport is None or not self._finished:
             return
         self._unregister()  # a transport with a producer waits for it before it closes
@@ -246,7 +348,7 @@ class End:
     def _unregister(self) -> None:
         if self._produced:
             self._produced = False
-            self._transport.unregisterProducer()
+            self.transport.unregisterProducer()
 
 
 def _can_half_close(transport: object) -> bool:

@@ -1,0 +1,205 @@
+"""Real sockets on a real reactor, which turns when it is told to.
+
+machine = Machine("epoll")
+ours = machine.socket("tcp", protocol)      # ours.transport, and ours.peer: the other end
+machine.until(lambda: ours.peer.got == b"hello")
+machine.close()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistproxy.net.reactor import OnUvloop
+
+#: Seconds; reached only by a test that fails.
+PATIENCE = 20.0
+
+REACTORS = ("epoll", "uvloop")
+FAMILIES = ("tcp", "unix")
+
+
+class Machine:
+    """A reactor of its own, that nobody runs, and all that was opened on it."""
+
+    def __init__(self, kind: str) -> None:
+        self._ours: list[Ours] = []
+        if kind == "epoll":
+            self.reactor: Any = EPollReactor()
+            self._loop = None
+        else:
+            import uvloop
+
+            self._loop = uvloop.new_event_loop()
+            self.reactor = OnUvloop(self._loop)
+        self._own = set(self.reactor.getReaders())
+
+    def turn(self) -> None:
+        """What is ready happens."""
+        if self._loop is None:
+            self.reactor.runUntilCurrent()
+            self.reactor.doIteration(0)
+        else:
+            self._loop.call_soon(self._loop.stop)
+            self._loop.run_forever()
+            self.reactor.runUntilCurrent()
+
+    def turns(self, count: int = 10) -> None:
+        for _ in range(count):
+            self.turn()
+
+    def until(self, what: Callable[[], object], why: str = "") -> None:
+        end = time.monotonic() + PATIENCE
+        while not what():
+            assert time.monotonic() < end, why or f"it never came: {what}"
+            self.turn()
+
+    @property
+    def watched(self) -> set[Any]:
+        """What the reactor watches, but for what it needs itself."""
+        return {*self.reactor.getReaders(), *self.reactor.getWriters()} - self._own
+
+    def socket(self, family: str, protocol: Protocol | None = None) -> Ours:
+        """A connection: a transport of the reactor, and its peer."""
+        one, other = connected(family)
+        only = _Only(protocol or Recorder())
+        self.reactor.adoptStreamConnection(one.fileno(), one.family, only)
+        ours = Ours(only.protocol, only.protocol.transport, Peer(other))
+        self._ours.append(ours)
+        one.close()
+        return ours
+
+    def close(self) -> None:
+        for ours in self._ours:
+            ours.peer.close()
+            ours.transport.abortConnection()
+        self.turns()
+        for selectable in self.reactor.removeAll():
+            with suppress(Exception):
+                selectable.connectionLost(Failure(ConnectionDone()))
+        if self._loop is not None:
+            self._loop.close()
+            asyncio.set_event_loop(None)
+        else:
+            self.reactor._poller.close()
+
+
+class Ours:
+    """Our end of a connection."""
+
+    def __init__(self, protocol: Any, transport: Any, peer: Peer) -> None:
+        self.protocol = protocol
+        self.transport = transport
+        self.peer = peer
+
+
+class Peer:
+    """The other end, which never blocks."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.socket = sock
+        self.got = bytearray()
+        self.end = ""  # "eof" or "reset": how it ended for us
+
+    def send(self, data: bytes) -> int:
+        """As much as the kernel takes; so many bytes."""
+        try:
+            return self.socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.end = "reset"
+            return 0
+
+    def read(self) -> bytes:
+        """All there is."""
+        while not self.end:
+            try:
+                data = self.socket.recv(1 << 20)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.end = "reset"
+                break
+            if not data:
+                self.end = "eof"
+                break
+            self.got += data
+        return bytes(self.got)
+
+    def end_sending(self) -> None:
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def reset(self) -> None:
+        """A close that is an RST; of a unix socket, with bytes unread, the same to us."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+@implementer(IHalfCloseableProtocol)
+class Recorder(Protocol):
+    """What is told to a transport's protocol."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.eof = False
+        self.lost: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def readConnectionLost(self) -> None:
+        self.eof = True
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = reason
+
+
+class _Only(Factory):
+    noisy = False
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def buildProtocol(self, addr: object) -> Any:
+        return self.protocol
+
+
+def connected(family: str) -> tuple[socket.socket, socket.socket]:
+    if family == "unix":
+        return socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        other = socket.create_connection(server.getsockname())
+        one, _ = server.accept()
+    return one, other
+
+
+def open_files() -> list[str]:
+    """What this process has open, as text: sockets, pipes."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return sorted(found)
