@@ -84,6 +84,41 @@ def test_names(
         assert refused.why == f"it is not for {tls.server_hostname}"
 
 
+SEEN_DIFFERENTLY = {  # native accepts
+    "a wildcard for a label of IDNA": (
+        ("*.a.example",),
+        "xn--bcher-kva.a.example",
+        "it is not for xn--bcher-kva.a.example",
+    ),
+    "a wrong pattern beside the right name": (
+        ("*.*.example", "a.example"),
+        "a.example",
+        "it names no",
+    ),
+}
+
+
+@pytest.mark.parametrize(("named", "asked", "why"), SEEN_DIFFERENTLY.values(), ids=SEEN_DIFFERENTLY)
+def test_what_the_kinds_see_differently(
+    authority: Any, named: tuple[str, ...], asked: str, why: str
+) -> None:
+    pair, tls = authority.pair(*named), ClientTls(asked, authority.ca)
+    assert talk("native", pair, tls).client.error is None
+    assert str(refused_certificate(talk("twisted", pair, tls).client.error)).startswith(why)
+
+
+WRONG_PATTERNS = ["*.example", "*", "b*.a.example", "*.*.a.example", "b.*.example", "*b.a.example"]
+
+
+@both_kinds
+@pytest.mark.parametrize("pattern", WRONG_PATTERNS)
+def test_a_wrong_pattern_is_for_nobody(authority: Any, kind: str, pattern: str) -> None:
+    pair = authority.pair(pattern)
+    for name in ("b.a.example", "a.example", "bb.a.example", "example"):
+        met = talk(kind, pair, ClientTls(name, authority.ca))
+        assert refused_certificate(met.client.error) is not None
+
+
 @both_kinds
 def test_what_only_the_subject_says_is_no_name(authority: Any, kind: str) -> None:
     pair = authority.pair("other.example", subject="a.example")

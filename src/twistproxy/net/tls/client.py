@@ -1,4 +1,9 @@
-"""Our side of connections to servers: who they must be, and who says so."""
+"""Our side of connections to servers: who they must be, and who says so.
+
+A certificate is for a name by its subjectAltName only, a wildcard stands for one whole label. The
+two kinds see two rare things differently, for the libraries that compare: Twisted's takes no
+wildcard for a label of IDNA, and no certificate that has a wrong pattern beside the right name.
+"""
 
 from __future__ import annotations
 
