@@ -322,12 +322,8 @@ def test_both_sides_answer_and_share_the_cache(house: House) -> None:
     assert proxy.snapshot()["cache"]["hits"] == 1
 
 
-def test_each_exchange_is_one_entry_of_the_access_log(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy = house.start(BOTH)
-    entries: list[Any] = []
-    monkeypatch.setattr(proxy._access_log, "write", entries.append)
+def test_each_exchange_is_one_line_of_the_access_log(house: House) -> None:
+    house.start(BOTH)
     request = (
         b"GET http://127.0.0.1:9001/a?b HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n"
         b"User-Agent: me\r\nReferer: http://before/\r\n\r\n"
@@ -336,18 +332,32 @@ def test_each_exchange_is_one_entry_of_the_access_log(
     house.reactor.advance(1.5)
     house.answer()
     house.enter(8080, b"nonsense\r\n\r\n")
-    entry, nonsense = entries
-    assert (entry.side, entry.method, entry.url) == ("forward", "GET", "http://127.0.0.1:9001/a?b")
-    assert (entry.client, entry.status, entry.bytes_out) == ("127.0.0.1", 200, 5)
-    assert (entry.server, entry.cache, entry.rule) == (
-        "http://127.0.0.1:9001",
-        "miss",
-        "default",
-    )
-    assert (entry.time, entry.duration, entry.error) == (house.wall, 1.5, None)
-    assert (entry.user_agent, entry.referer) == ("me", "http://before/")
-    assert (nonsense.side, nonsense.status, nonsense.url) == ("reverse", 400, "-")
-    assert nonsense.error == "http_request_error"
+    house.proxy._access_log.close()
+    ids = house.proxy.road.ids
+    lines = (house.folder / "access.log").read_text().splitlines()
+    get, nonsense = map(json.loads, lines)
+    assert get == {
+        "time": "2023-11-14T22:13:20.000Z",
+        "client": "127.0.0.1",
+        "side": "forward",
+        "method": "GET",
+        "url": "http://127.0.0.1:9001/a?b",
+        "http": "1.1",
+        "status": 200,
+        "bytes_in": 0,
+        "bytes_out": 5,
+        "duration": 1.5,
+        "server": "http://127.0.0.1:9001",
+        "server_duration": 0.0,  # it took that long to connect
+        "cache": "miss",
+        "rule": "default",
+        "error": None,
+        "request_id": f"{ids}-1",
+        "user_agent": "me",
+        "referer": "http://before/",
+    }
+    assert (nonsense["side"], nonsense["method"], nonsense["url"]) == ("reverse", "-", "-")
+    assert (nonsense["status"], nonsense["error"]) == (400, "http_request_error")
 
 
 OURS = {

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from twistproxy import __version__, admin, logs
 from twistproxy.admin import manhole
-from twistproxy.admin.access_log import FORMATS, AccessLog, Entry, LogFile
+from twistproxy.admin.access_log import FORMATS, AccessLog, LogFile
 from twistproxy.admin.api import Api
 from twistproxy.admin.manhole import Manhole
 from twistproxy.cache.cache import Cache
@@ -451,35 +451,8 @@ class Proxy:
 
     def _record(self, exchange: Exchange) -> None:
         """An exchange is over: one line of the access log."""
-        request, target, server = exchange.request, exchange.target, exchange.server
-        fields = request.fields if request else None
-        if target is not None:
-            url = target.url
-        else:
-            url = request.target.decode("latin-1") if request else "-"
-        tunnel = exchange.status == 101 or (exchange.method == "CONNECT" and server is not None)
-        self._access_log.write(
-            Entry(
-                time=self._wall(),
-                client=exchange.client or "unix:",
-                side="forward" if exchange.side == "forward" else "reverse",
-                method=exchange.method,
-                url=url,
-                version=request.version if request else (1, 1),
-                status=exchange.status,
-                bytes_in=exchange.bytes_in,
-                bytes_out=exchange.bytes_out,
-                duration=self._reactor.seconds() - exchange.started,
-                request_id=exchange.request_id,
-                server=server.url if server else None,
-                server_duration=exchange.waited if server and not tunnel else None,
-                cache="tunnel" if tunnel else exchange.cached,
-                rule=exchange.rule,
-                error=exchange.error,
-                user_agent=_text(fields.get(b"user-agent")) if fields else None,
-                referer=_text(fields.get(b"referer")) if fields else None,
-            )
-        )
+        now = self._reactor.seconds()
+        self._access_log.write(exchange, self._wall(), now - exchange.started)
 
 
 def _as_clients_name_it(pair: model.Certificate) -> model.Certificate:
@@ -487,10 +460,6 @@ def _as_clients_name_it(pair: model.Certificate) -> model.Certificate:
     with suppress(ValueError):  # no host: nobody asks for it
         return evolve(pair, hosts=tuple(map(uri.host_pattern, pair.hosts)))
     return pair
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
 
 
 def _servers(generation: Generation) -> set[Server]:

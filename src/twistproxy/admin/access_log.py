@@ -1,25 +1,27 @@
 """The access log: one line an exchange, written behind the reactor's back.
 
-The road only appends an `Entry` to a list. A thread makes lines of it and writes them, a batch at
-a time; where it can't keep up, entries are dropped and counted, and nobody waits.
+A line is made at once, while what it tells of is at hand. A thread writes them, a batch at a
+time, and does nothing else, so that it hardly ever holds the interpreter's lock; where the disk
+can't keep up, lines are dropped and counted, and nobody waits.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _json
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Protocol
 
-from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+
+from twistproxy.exchange import Exchange
 
 _log = Logger()
 
@@ -31,90 +33,83 @@ QUEUE_BYTES = 8 << 20
 #: How long `close` waits for the thread, in seconds.
 CLOSE_SECONDS = 2.0
 
+#: Bytes of a User-Agent whose JSON is kept.
+_KEPT: Final = 256
 
-@frozen(kw_only=True)
-class Entry:
-    """What one exchange was. Times in seconds; None or "" where there is nothing to say; what
-    peers wrote decoded as latin-1, a character a byte.
+#: Makes a line of an exchange that ended `now`, in seconds of the epoch, after so many seconds:
+#: ASCII, with its line feed.
+Format = Callable[[Exchange, float, float], str]
 
-    time: wall clock, at the exchange's end. client: text of an address. url: in normal form, or
-    the target as received where it has none; a tunnel's is ``host:port``. bytes_in, bytes_out: of
-    the client's leg, bodies only; of a tunnel all. server: who answered. server_duration: until
-    its head came. rule: whose verdict this was. error: a name of RFC 9209.
+
+def json_line(exchange: Exchange, now: float, duration: float) -> str:
+    """One JSON object, all members always there; what peers wrote as latin-1, a character a byte.
+
+    url: in normal form, or the target as received where it has none; a tunnel's is ``host:port``.
+    bytes_in, bytes_out: of the client's leg, bodies only; of a tunnel all. server: who answered.
+    server_duration: until its head came. rule: whose verdict this was. error: a name of RFC 9209.
     """
-
-    time: float
-    client: str
-    side: Literal["forward", "reverse"]
-    method: str
-    url: str
-    version: tuple[int, int]
-    status: int
-    bytes_in: int
-    bytes_out: int
-    duration: float
-    request_id: str
-    server: str | None = None
-    server_duration: float | None = None
-    cache: str | None = None  # hit, miss, stale, bypass, tunnel…
-    rule: str | None = None
-    error: str | None = None
-    user_agent: str | None = None
-    referer: str | None = None
-
-    def size(self) -> int:
-        """About how long its line is, and what it holds of the memory, in bytes."""
-        return 400 + len(self.url) + len(self.user_agent or "") + len(self.referer or "")
-
-
-def json_line(entry: Entry) -> bytes:
-    """One JSON object in ASCII, all members always there."""
-    record = {
-        "time": _iso(entry.time),
-        "client": entry.client,
-        "side": entry.side,
-        "method": entry.method,
-        "url": _without_userinfo(entry.url),
-        "http": f"{entry.version[0]}.{entry.version[1]}",
-        "status": entry.status,
-        "bytes_in": entry.bytes_in,
-        "bytes_out": entry.bytes_out,
-        "duration": round(entry.duration, 6),
-        "server": entry.server,
-        "server_duration": entry.server_duration and round(entry.server_duration, 6),
-        "cache": entry.cache,
-        "rule": entry.rule,
-        "error": entry.error,
-        "request_id": entry.request_id,
-        "user_agent": entry.user_agent,
-        "referer": entry.referer and _without_userinfo(entry.referer),
-    }
-    return _encode(record).encode() + b"\n"
+    method, version, url, user_agent, referer = _asked(exchange)
+    server, cache, waited = exchange.server, exchange.cached, "null"
+    if exchange.status == 101 or (server is not None and method == b"CONNECT"):
+        cache = "tunnel"
+    elif server is not None:
+        waited = _seconds(round(exchange.waited * 1e6))
+    # What is bare within quotes can't hold one.
+    return (
+        f'{{"time":"{_iso(int(now * 1000))}"'
+        f"{_who(exchange.client, exchange.side, method)}"
+        f',"url":{_json(url)}'
+        f"{_outcome(version, exchange.status)}"
+        f',"bytes_in":{exchange.bytes_in}'
+        f',"bytes_out":{exchange.bytes_out}'
+        f',"duration":{_seconds(round(duration * 1e6))}'
+        f',"server":{_text(None if server is None else server.url)}'
+        f',"server_duration":{waited}'
+        f"{_reasons(cache, exchange.rule, exchange.error)}"
+        f',"request_id":"{exchange.request_id}"'
+        f',"user_agent":{_agent(user_agent)}'
+        f',"referer":{_text(referer)}}}\n'
+    )
 
 
-def combined_line(entry: Entry) -> bytes:
+def combined_line(exchange: Exchange, now: float, duration: float) -> str:
     """The combined format of Apache and nginx, in UTC."""
-    return b'%b - - [%b] "%b %b HTTP/%d.%d" %d %d "%b" "%b"\n' % (
-        _word(entry.client),
-        _clf(int(entry.time)),
-        _word(entry.method),
-        _word(_without_userinfo(entry.url)),
-        *entry.version,
-        entry.status,
-        entry.bytes_out,
-        _quoted(_without_userinfo(entry.referer or "-")),
-        _quoted(entry.user_agent or "-"),
+    method, version, url, user_agent, referer = _asked(exchange)
+    return (
+        f"{_word(exchange.client or 'unix:')} - - [{_clf(int(now))}]"
+        f' "{_word(method.decode("latin-1"))} {_word(url)} HTTP/{version[0]}.{version[1]}"'
+        f" {exchange.status} {exchange.bytes_out}"
+        f' "{_quoted(referer or "-")}" "{_quoted((user_agent or b"-").decode("latin-1"))}"\n'
     )
 
 
 #: By their names in the configuration.
-FORMATS: dict[str, Callable[[Entry], bytes]] = {"json": json_line, "combined": combined_line}
+FORMATS: dict[str, Format] = {"json": json_line, "combined": combined_line}
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/+|//)?[^/?#]*@")
-_ODD = re.compile(rb'[^ -~]|["\\]')
-_ODD_OR_SPACE = re.compile(rb'[^!-~]|["\\]')
+_ODD = re.compile(r'[^ -~]|["\\]')
+_ODD_OR_SPACE = re.compile(r'[^!-~]|["\\]')
+
+
+def _asked(
+    exchange: Exchange,
+) -> tuple[bytes, tuple[int, int], str, bytes | None, str | None]:
+    """Method, version, URL, User-Agent and Referer."""
+    request = exchange.request
+    if request is None:
+        return b"-", (1, 1), "-", None, None
+    target = exchange.target
+    url = request.target.decode("latin-1") if target is None else target.url
+    value = request.fields.get
+    referer = value(b"referer")
+    return (
+        request.method,
+        request.version,
+        _without_userinfo(url) if "@" in url else url,
+        value(b"user-agent"),
+        None if referer is None else _without_userinfo(referer.decode("latin-1")),
+    )
 
 
 def _without_userinfo(url: str) -> str:
@@ -122,23 +117,49 @@ def _without_userinfo(url: str) -> str:
     return _USERINFO.sub(r"\1", url, count=1) if "@" in url and _USERINFO.match(url) else url
 
 
-def _quoted(text: str) -> bytes:
-    """As nginx and Apache escape within quotes: ``\\xHH`` for what could end them or the line."""
-    return _ODD.sub(_escape, text.encode("latin-1", "backslashreplace"))
+# JSON of what comes again and again is kept, and so is the text of a moment and of a while.
 
 
-def _word(text: str) -> bytes:
-    """Likewise, and without spaces; "-" for nothing."""
-    return _ODD_OR_SPACE.sub(_escape, (text or "-").encode("latin-1", "backslashreplace"))
+def _text(text: str | None) -> str:
+    return "null" if text is None else _json(text)
 
 
-def _escape(odd: re.Match[bytes]) -> bytes:
-    return b"\\x%02X" % odd[0][0]
+@lru_cache(1024)
+def _who(client: str, side: str, method: bytes) -> str:
+    name = method.decode("latin-1")
+    return f',"client":{_json(client or "unix:")},"side":"{side}","method":{_json(name)}'
 
 
-def _iso(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{_date_time(whole)}.{int((seconds - whole) * 1000):03}Z"
+@lru_cache(1024)
+def _outcome(version: tuple[int, int], status: int) -> str:
+    return f',"http":"{version[0]}.{version[1]}","status":{status}'
+
+
+@lru_cache(1024)
+def _reasons(cache: str | None, rule: str | None, error: str | None) -> str:
+    return f',"cache":{_text(cache)},"rule":{_text(rule)},"error":{_text(error)}'
+
+
+def _agent(value: bytes | None) -> str:
+    if value is None:
+        return "null"
+    return _kept(value) if len(value) <= _KEPT else _json(value.decode("latin-1"))
+
+
+@lru_cache(1024)
+def _kept(value: bytes) -> str:
+    return _json(value.decode("latin-1"))
+
+
+@lru_cache(4096)
+def _seconds(microseconds: int) -> str:
+    return repr(microseconds / 1e6)
+
+
+@lru_cache(8)
+def _iso(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_date_time(seconds)}.{rest:03}Z"
 
 
 @lru_cache(8)
@@ -147,10 +168,30 @@ def _date_time(seconds: int) -> str:
 
 
 @lru_cache(8)
-def _clf(seconds: int) -> bytes:
+def _clf(seconds: int) -> str:
     at = time.gmtime(seconds)
     month = _MONTHS[at.tm_mon - 1]  # strftime's follows the locale
-    return time.strftime(f"%d/{month}/%Y:%H:%M:%S +0000", at).encode()
+    return time.strftime(f"%d/{month}/%Y:%H:%M:%S +0000", at)
+
+
+def _quoted(text: str) -> str:
+    """As nginx and Apache escape within quotes: ``\\xHH`` for what could end them or the line."""
+    return text if _is_plain(text) else _ODD.sub(_escape, text)
+
+
+def _word(text: str) -> str:
+    """Likewise, and without spaces; "-" for nothing."""
+    if _is_plain(text) and text and " " not in text:
+        return text
+    return _ODD_OR_SPACE.sub(_escape, text or "-")
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+
+
+def _escape(odd: re.Match[str]) -> str:
+    return f"\\x{ord(odd[0]):02X}"
 
 
 class Target(Protocol):
@@ -202,49 +243,52 @@ class _Order(Enum):
 
 
 class AccessLog:
-    """Takes entries on the reactor's thread, all of its methods are for that one.
+    """Takes exchanges on the reactor's thread, all of its methods are for that one.
 
     The thread that writes is started with the first batch: after twistd's fork.
     """
 
-    def __init__(
-        self, target: Target, format: Callable[[Entry], bytes], clock: IReactorTime
-    ) -> None:
+    def __init__(self, target: Target, format: Format, clock: IReactorTime) -> None:
         self._target = target
         self._format = format
         self._clock = clock
-        self._batch: list[Entry] = []
+        self._batch: list[str] = []
         self._size = 0  # of the batch, bytes
         self._flush_call: IDelayedCall | None = None
-        self._orders: SimpleQueue[tuple[list[Entry], int] | _Order] = SimpleQueue()
+        self._orders: SimpleQueue[tuple[bytes, int] | _Order] = SimpleQueue()
         self._thread: Thread | None = None
         self._closed = False
         # Each figure has one writer, so that none needs a lock. The reactor's:
         self._handed = 0  # bytes
         self._dropped = 0
+        self._unmade = 0
         # The thread's:
         self._taken = 0  # bytes
         self._lines = 0
         self._failed = 0
+        # Of both, whoever comes last:
         self._error: str | None = None
 
-    def write(self, entry: Entry) -> None:
-        """Have a line written soon. Never blocks or raises."""
+    def write(self, exchange: Exchange, now: float, duration: float) -> None:
+        """Have a line written soon, see `Format`. Never blocks or raises."""
         if self._closed:
             self._dropped += 1
             return
-        self._batch.append(entry)
-        self._size += entry.size()
+        try:
+            line = self._format(exchange, now, duration)
+        except Exception as error:
+            self._unmade += 1
+            self._fault(error)
+            return
+        self._batch.append(line)
+        self._size += len(line)
         if self._size >= BATCH_BYTES:
             self.flush()
         elif self._flush_call is None:
-            self._flush_call = self._clock.callLater(BATCH_SECONDS, self.flush)
+            self._flush_call = self._clock.callLater(BATCH_SECONDS, self._time_is_up)
 
     def flush(self) -> None:
         """Hand what is collected to the thread; where too much waits for it already, drop that."""
-        if self._flush_call is not None and self._flush_call.active():
-            self._flush_call.cancel()
-        self._flush_call = None
         batch, size = self._batch, self._size
         if not batch:
             return
@@ -253,7 +297,12 @@ class AccessLog:
             self._dropped += len(batch)
             return
         self._handed += size
-        self._order((batch, size))
+        self._order(("".join(batch).encode("ascii"), len(batch)))
+
+    def _time_is_up(self) -> None:
+        # A batch that was full before is no reason to move this: the next only goes earlier.
+        self._flush_call = None
+        self.flush()
 
     def reopen(self) -> None:
         """Go on in a new file, after the old one was moved away (log rotation)."""
@@ -265,6 +314,9 @@ class AccessLog:
         if self._closed:
             return True
         self.flush()
+        if self._flush_call is not None:
+            self._flush_call.cancel()
+            self._flush_call = None
         self._closed = True
         self._order(_Order.CLOSE)
         assert self._thread is not None
@@ -273,17 +325,17 @@ class AccessLog:
 
     def snapshot(self) -> dict[str, Any]:
         """Lines written, dropped (too many were waiting), failed (the target refused them, last
-        with that error), and the bytes that wait.
+        with that error, or they could not be made), and the bytes that wait.
         """
         return {
             "lines": self._lines,
             "dropped": self._dropped,
-            "failed": self._failed,
+            "failed": self._failed + self._unmade,
             "waiting": self._size + self._handed - self._taken,
             "error": self._error,
         }
 
-    def _order(self, order: tuple[list[Entry], int] | _Order) -> None:
+    def _order(self, order: tuple[bytes, int] | _Order) -> None:
         if self._thread is None:
             # A daemon, since a file system that hangs must not keep the process.
             self._thread = Thread(target=self._work, name="access log", daemon=True)
@@ -309,15 +361,15 @@ class AccessLog:
             _log.error("The access log can't be written: {error}", error=error)
         self._error = str(error)
 
-    def _write(self, batch: list[Entry], size: int) -> None:
+    def _write(self, batch: bytes, lines: int) -> None:
         try:
-            self._target.write(b"".join(map(self._format, batch)))
+            self._target.write(batch)
         except Exception:
-            self._failed += len(batch)
+            self._failed += lines
             raise
         finally:
-            self._taken += size
-        self._lines += len(batch)
+            self._taken += len(batch)
+        self._lines += lines
         if self._error is not None:
             self._error = None
             _log.info("The access log is written again")
