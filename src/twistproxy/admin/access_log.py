@@ -92,9 +92,7 @@ _ODD = re.compile(r'[^ -~]|["\\]')
 _ODD_OR_SPACE = re.compile(r'[^!-~]|["\\]')
 
 
-def _asked(
-    exchange: Exchange,
-) -> tuple[bytes, tuple[int, int], str, bytes | None, str | None]:
+def _asked(exchange: Exchange) -> tuple[bytes, tuple[int, int], str, bytes | None, str | None]:
     """Method, version, URL, User-Agent and Referer."""
     request = exchange.request
     if request is None:
@@ -106,7 +104,7 @@ def _asked(
     return (
         request.method,
         request.version,
-        _without_userinfo(url) if "@" in url else url,
+        _without_userinfo(url),
         value(b"user-agent"),
         None if referer is None else _without_userinfo(referer.decode("latin-1")),
     )
@@ -117,7 +115,8 @@ def _without_userinfo(url: str) -> str:
     return _USERINFO.sub(r"\1", url, count=1) if "@" in url and _USERINFO.match(url) else url
 
 
-# JSON of what comes again and again is kept, and so is the text of a moment and of a while.
+# What comes again and again is kept as JSON, and so is the text of a moment and of a while.
+# Members that are side by side, and few in all their combinations, are one.
 
 
 def _text(text: str | None) -> str:
