@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twistproxy.http import forwarded
 from twistproxy.http.fields import Fields
-from twistproxy.http.forwarded import Told, client_of, write
+from twistproxy.http.forwarded import Told, client_of
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"), ip_network("127.0.0.1/32")]
 FRONT, REAL = "10.0.0.1", "203.0.113.9"  # a trusted proxy, and who came to it
@@ -153,6 +154,11 @@ def test_scheme_and_host_as_the_client_asked(peer, fields, scheme, host):
     assert (told.scheme, told.host) == (scheme, host)
 
 
+def write(fields: Fields, told: Told, *, peer: str, scheme: str, host: str) -> None:
+    fields.remove(*forwarded.WRITTEN_OVER, *forwarded.other_spellings(fields))
+    fields.append(*forwarded.lines(told, peer=peer, scheme=scheme, host=host))
+
+
 def written(peer: str, *fields: str, scheme: str = "http", host: str = "h") -> list[str]:
     out = lines("Accept: a", *fields)
     told = client_of(peer, out, TRUSTED)
@@ -256,3 +262,19 @@ def test_what_is_written_is_read_as_told(said):
     assert (again.client, again.chain) == (told.client, (*told.chain, FRONT))
     out.remove(b"x-forwarded-for")
     assert client_of("10.0.0.9", out, TRUSTED) == again
+
+
+def test_what_is_told_again_is_not_made_again():
+    told = client_of(REAL, lines(), TRUSTED)
+    assert client_of(REAL, lines(*xff(FAKE)), TRUSTED) is told
+    once = forwarded.lines(told, peer=REAL, scheme="http", host="h")
+    assert forwarded.lines(told, peer=REAL, scheme="http", host="h") is once
+    assert forwarded.lines(told, peer=REAL, scheme="https", host="h") != once
+
+
+def test_a_long_host_or_chain_is_told_like_any_other():
+    host, chain = "h" * 300, tuple(f"10.0.0.{n}" for n in range(9))
+    out = Fields()
+    out.append(*forwarded.lines(Told(REAL, "http", host, chain), peer=FRONT, scheme="", host=""))
+    assert out.get(b"x-forwarded-host") == host.encode()
+    assert client_of("10.0.0.9", out, TRUSTED).chain == (*chain, FRONT)

@@ -482,3 +482,41 @@ def test_the_table_of_names_is_bounded() -> None:
     for number in range(uri.NAMES_KEPT + 100):
         uri.host_port(b"n%d.example" % number)
     assert uri.names_kept() == uri.NAMES_KEPT
+
+
+def test_a_target_is_read_once_for_all_who_ask_for_it() -> None:
+    assert uri.origin(b"/x?y", b"a.example", "http") is uri.origin(b"/x?y", b"a.example", "http")
+    assert uri.absolute(b"http://a.example/x") is uri.absolute(b"http://a.example/x")
+    other = known(uri.absolute(b"https://a.example:81/x"))
+    assert other.on_default_port() is other.on_default_port()
+    assert uri.origin(b"/x?y", b"a.example", "https") != uri.origin(b"/x?y", b"a.example", "http")
+
+
+def test_the_table_of_targets_is_bounded() -> None:
+    for number in range(uri.TARGETS_KEPT + 100):
+        uri.origin(b"/%d" % number, b"a.example", "http")
+    assert uri.targets_kept() == uri.TARGETS_KEPT
+
+
+@pytest.mark.parametrize("length", [512, 513, 5000])
+def test_a_long_target_is_like_any_other(length: int) -> None:
+    path = b"/" * 3 + b"x" * (length - 3)
+    expected = Target("http", "a", 80, "/" + "x" * (length - 3), None, path)
+    assert uri.origin(path, b"a", "http") == expected
+    assert known(uri.absolute(b"http://a" + path)).received == path
+
+
+WRITTEN = {  # received → (Host, path and query as a server is asked for them)
+    "plain": (b"http://a/b?c", b"Host: a\r\n", b"/b?c"),
+    "port": (b"http://A:81/", b"Host: a:81\r\n", b"/"),
+    "ipv6": (b"http://[::1]:81", b"Host: [::1]:81\r\n", b"/"),
+    "odd": (b"http://a//%7e/%2f/../\xe9?%", b"Host: a\r\n", b"/~/%E9?%25"),
+    "empty_query": (b"http://a/.?", b"Host: a\r\n", b"/?"),
+}
+
+
+@pytest.mark.parametrize(("received", "host", "normal"), WRITTEN.values(), ids=WRITTEN)
+def test_what_a_server_is_asked_for(received: bytes, host: bytes, normal: bytes) -> None:
+    target = known(uri.absolute(received))
+    assert (target.host_line[3], target.normal) == (host, normal)
+    assert target.url.encode() == b"http://" + host[6:-2] + normal

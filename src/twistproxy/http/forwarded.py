@@ -12,13 +12,14 @@ must therefore write or remove `X-Forwarded-For` too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
 
 from attrs import frozen
 
-from twistproxy.http.fields import Fields
+from twistproxy.http.fields import Fields, Line, line
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -57,11 +58,12 @@ def client_of(peer: str, fields: Fields, trusted: Sequence[Network]) -> Told:
     """
     known = _peer(peer)
     if known is None:
-        return Told("")
-    address, client = known
-    if not _is_in(address, trusted):
-        return Told(client)
+        return _NOBODY
+    address, alone = known
+    if not trusted or not _is_in(address, trusted):
+        return alone
     scheme, host, chain = None, None, []
+    client = alone.client
     for hop in _hops(fields):
         scheme, host = hop.scheme or scheme, hop.host or host
         if hop.address is None:
@@ -73,46 +75,61 @@ def client_of(peer: str, fields: Fields, trusted: Sequence[Network]) -> Told:
     return Told(client, scheme, host, tuple(reversed(chain)))
 
 
-def write(fields: Fields, told: Told, *, peer: str, scheme: str, host: str) -> None:
+def lines(told: Told, *, peer: str, scheme: str, host: str) -> tuple[Line, ...]:
     """Tell a server who asked: `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` say the same.
 
     What is believed is extended by our `peer`; what isn't, an untrusted peer's fields or the left
-    part of a list, is gone: many servers read the leftmost. scheme, host: how our peer asked us.
-    A peer of "" is not named: a unix socket, or a client that wants to stay unknown.
+    part of a list, is gone with `WRITTEN_OVER`: many servers read the leftmost. scheme, host: how
+    our peer asked us. A peer of "" is not named: a unix socket, or a client that wants to stay
+    unknown.
     """
-    fields.remove(*_CLAIMS, *_other_spellings(fields))
+    scheme, host, chain = told.scheme or scheme, told.host or host, told.chain
+    if len(host) > _KEPT_HOST or len(chain) > _KEPT_CHAIN:
+        return _lines.__wrapped__(chain, peer, scheme, host)
+    return _lines(chain, peer, scheme, host)
+
+
+# Of hosts and chains up to these lengths it is remembered what was written: a few hundred kB.
+_KEPT_HOST = 100
+_KEPT_CHAIN = 2
+
+
+@lru_cache(512)
+def _lines(chain: tuple[str, ...], peer: str, scheme: str, host: str) -> tuple[Line, ...]:
     known = _peer(peer)
-    nodes = told.chain if known is None else (*told.chain, known[1])
-    if nodes:
-        fields.set(b"X-Forwarded-For", ", ".join(nodes).encode())
-    else:
-        fields.remove(b"x-forwarded-for")
-    told_scheme, told_host = told.scheme or scheme, told.host or host
-    fields.set(b"X-Forwarded-Proto", told_scheme.encode())
-    fields.set(b"X-Forwarded-Host", told_host.encode())
+    nodes = chain if known is None else (*chain, known[1].client)
     # Servers take scheme and host from the first element, so that is where the client's are.
     first, *others = nodes or ("unknown",)
     elements = [
-        f"for={_node(first)};host={_value(told_host)};proto={told_scheme}",
+        f"for={_node(first)};host={_value(host)};proto={scheme}",
         *(f"for={_node(node)}" for node in others),
     ]
-    fields.set(b"Forwarded", ", ".join(elements).encode())
+    written = (
+        line(b"X-Forwarded-Proto", scheme.encode()),
+        line(b"X-Forwarded-Host", host.encode()),
+        line(b"Forwarded", ", ".join(elements).encode()),
+    )
+    return (line(b"X-Forwarded-For", ", ".join(nodes).encode()), *written) if nodes else written
 
 
 # Further claims of the kind that servers believe. We don't write them, so nobody vouches for them.
 # `Proxy` is none, but CGI makes the variable HTTP_PROXY of it, which programs take for theirs.
-_CLAIMS = (
-    b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-ssl", b"x-real-ip", b"proxy",
-)  # fmt: skip
-_BELIEVED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", *_CLAIMS}
+_CLAIMS = frozenset(b"x-forwarded-port x-forwarded-server x-forwarded-ssl x-real-ip proxy".split())
+_BELIEVED = _CLAIMS | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+#: What `lines` stand in the place of; a request may have `other_spellings` of it, too.
+WRITTEN_OVER: Final = _BELIEVED | {b"forwarded"}
 
 
-def _other_spellings(fields: Fields) -> list[bytes]:
-    """Names such as ``X_Forwarded_For``, which CGI and WSGI can't tell from those that we write."""
-    names = [name.lower() for name, _ in fields if b"_" in name]
-    return [name for name in names if name.replace(b"_", b"-") in _BELIEVED]
+def other_spellings(fields: Fields) -> Set[bytes]:
+    """Names such as ``x_forwarded_for``, which CGI and WSGI can't tell from those that we write."""
+    names = fields.combined
+    if b"_" not in b"".join(names):  # one look at nearly every request
+        return _NONE
+    return {name for name in names if b"_" in name and name.replace(b"_", b"-") in _BELIEVED}
 
 
+_NONE: Final[frozenset[bytes]] = frozenset()
+_NOBODY: Final = Told("")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # An address in brackets or an IPv4 address, with a port, which may be obfuscated (RFC 7239 §6).
 _WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
@@ -186,10 +203,10 @@ def _address(node: str) -> Address | None:
 
 
 @lru_cache(1024)  # of those who ask now, most ask again
-def _peer(text: str) -> tuple[Address, str] | None:
-    """A peer's address, and its text in normal form; None where it has none."""
+def _peer(text: str) -> tuple[Address, Told] | None:
+    """A peer's address, and what is believed where it is not; None where it has none."""
     address = _address(text.partition("%")[0])
-    return None if address is None else (address, str(address))
+    return None if address is None else (address, Told(str(address)))
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:

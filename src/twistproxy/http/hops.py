@@ -6,7 +6,9 @@ What speaks of a connection stays on it (RFC 9110 §7.6.1); `Via` (§7.6.3) and 
 
 from __future__ import annotations
 
-from twistproxy.http.fields import Fields
+from functools import lru_cache
+
+from twistproxy.http.fields import Fields, Line, line
 
 _CONNECTION = frozenset(
     {
@@ -42,25 +44,36 @@ _NOT_BY_UPGRADE = frozenset({b"h2c", b"h2", b"http"})
 _ORDINARY = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 
 
-def request_fields(fields: Fields, keep_upgrade: bool) -> Fields:
+def request_fields(
+    fields: Fields, keep_upgrade: bool, also: frozenset[bytes] = frozenset()
+) -> Fields:
     """A copy of a request's fields as the next hop may see them.
 
     keep_upgrade: the upgrade is offered on; `Upgrade` stays, without other versions of HTTP, and
     ``Connection: Upgrade`` with it (§7.8). `Trailer` is kept, as the trailers are.
+    also: names of further fields that are left out.
     """
-    return _forwarded(fields, _REQUEST, keep_upgrade)
+    return _forwarded(fields, _both(_REQUEST, also) if also else _REQUEST, keep_upgrade)
 
 
-def response_fields(fields: Fields, keep_upgrade: bool) -> Fields:
+def response_fields(
+    fields: Fields, keep_upgrade: bool, also: frozenset[bytes] = frozenset()
+) -> Fields:
     """A copy of a response's fields as the client may see them.
 
     keep_upgrade: this is the 101 that takes an upgrade which was offered on.
+    also: names of further fields that are left out.
     """
-    return _forwarded(fields, _RESPONSE, keep_upgrade)
+    return _forwarded(fields, _both(_RESPONSE, also) if also else _RESPONSE, keep_upgrade)
+
+
+@lru_cache(8)
+def _both(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
+    return one | other
 
 
 def _forwarded(fields: Fields, dropped: frozenset[bytes], keep_upgrade: bool) -> Fields:
-    options = fields.get(b"connection")
+    options = fields.combined.get(b"connection")
     if options is not None and options not in _ORDINARY:
         dropped = dropped | (frozenset(fields.tokens(b"connection")) - END_TO_END)
     kept = fields.without(dropped)
@@ -79,13 +92,14 @@ def _upgrade(fields: Fields) -> bytes:
     )
 
 
-def via(fields: Fields, version: tuple[int, int], pseudonym: bytes) -> None:
-    """Append that a message of this HTTP version came through us (RFC 9110 §7.6.3).
+@lru_cache(16)
+def via(version: tuple[int, int], pseudonym: bytes) -> Line:
+    """What to append to a message of this HTTP version that came through us (RFC 9110 §7.6.3).
 
     pseudonym: a token without dots and colons, which no host has, so that it can't be mistaken
     for one.
     """
-    fields.add(b"Via", b"%d.%d %b" % (*version, pseudonym))
+    return line(b"Via", b"%d.%d %b" % (*version, pseudonym))
 
 
 def names_us(fields: Fields, pseudonym: bytes) -> bool:
@@ -94,7 +108,7 @@ def names_us(fields: Fields, pseudonym: bytes) -> bool:
     Commas end an element within comments too. A comment that names us is then a false alarm,
     which hits its sender only; while an unclosed one can't hide what proxies after it append.
     """
-    value = fields.get(b"via")
+    value = fields.combined.get(b"via")
     if value is None or pseudonym.lower() not in value.lower():
         return False
     return any(
@@ -108,7 +122,7 @@ def max_forwards(fields: Fields) -> int | None:
 
     It counts for TRACE and OPTIONS only (RFC 9110 §7.6.2).
     """
-    value = fields.get(b"max-forwards")
+    value = fields.combined.get(b"max-forwards")
     if value is None or not value.isdigit():
         return None
     digits = value.lstrip(b"0")

@@ -18,14 +18,15 @@ Whoever asks gets a `Problem`; whoever writes a pattern in the configuration, a 
 from __future__ import annotations
 
 import re
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import unquote_to_bytes
 
 import idna
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
 from twistproxy.http.errors import BAD_REQUEST, Problem
+from twistproxy.http.fields import Line, line
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -33,6 +34,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 # of 253 characters, each an escape (%c3%bc), is shorter than that.
 NAMES_KEPT = 2048
 MAX_AUTHORITY = 2048
+# The same for whole targets: a client asks for what others ask for. Longer ones are made anew.
+TARGETS_KEPT = 2048
+_KEPT_MAX = 512
 
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _PATH = rb"A-Za-z0-9\-._~!$&'()*+,;=:@/"  # RFC 3986 §3.3, and the slash
@@ -53,9 +57,9 @@ _IPV4_LAST = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _IPV4_PART = re.compile(r"0x([0-9a-f]*)|0([0-7]+)|(0|[1-9][0-9]*)")
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Target:
-    """What a request is for, in normal form.
+    """What a request is for, in normal form. Never changed: requests for the same share it.
 
     scheme: "http", "https", or "" for a tunnel, which has a host and a port only.
     path, query: "" and None for a tunnel; query is None without a ``?``, "" with nothing after it.
@@ -74,11 +78,27 @@ class Target:
     whole: bool = False
     authority: str = field(init=False, eq=False)
     """``host[:port]`` without the scheme's default port; of a tunnel always ``host:port``."""
+    host_line: Line = field(init=False, eq=False)
+    """The authority as a Host field."""
+    normal: bytes = field(init=False, eq=False)
+    """Path and query in normal form, ASCII: what a reverse proxy sends on. b"" for a tunnel."""
+    url: str = field(init=False, eq=False)
+    """``scheme://authority/path?query`` in normal form, ASCII; of a tunnel ``host:port``."""
+    received_url: str = field(init=False, eq=False)
+    """As `url`, with path and query as they came: what a forward answer is kept under."""
+    _on_default_port: Target | None = field(init=False, default=None, eq=False)
 
-    @authority.default
-    def _authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.has_default_port else f"{host}:{self.port}"
+    def __attrs_post_init__(self) -> None:
+        self.authority, self.host_line = _authority(self.scheme, self.host, self.port)
+        received, query = self.received, self.query
+        if not self.scheme:
+            self.normal, self.url, self.received_url = b"", self.authority, self.authority
+            return
+        rest = self.path if query is None else f"{self.path}?{query}"
+        self.normal = normal = rest.encode("ascii")
+        self.url = self.received_url = f"{self.scheme}://{self.authority}{rest}"
+        if received != normal:
+            self.received_url = f"{self.scheme}://{self.authority}{received.decode('latin-1')}"
 
     @property
     def has_default_port(self) -> bool:
@@ -87,22 +107,12 @@ class Target:
 
     def on_default_port(self) -> Target:
         """The same resource, for whom another port is only another way in. Not of a tunnel."""
-        return self if self.has_default_port else evolve(self, port=DEFAULT_PORTS[self.scheme])
-
-    @cached_property
-    def url(self) -> str:
-        """``scheme://authority/path?query`` in normal form, ASCII; of a tunnel ``host:port``."""
-        if not self.scheme:
-            return self.authority
-        url = f"{self.scheme}://{self.authority}{self.path}"
-        return url if self.query is None else f"{url}?{self.query}"
-
-    @cached_property
-    def received_url(self) -> str:
-        """As `url`, with path and query as they came: what a forward answer is kept under."""
-        if not self.scheme:
-            return self.authority
-        return f"{self.scheme}://{self.authority}{self.received.decode('latin-1')}"
+        port = DEFAULT_PORTS[self.scheme]
+        if self.port == port:
+            return self
+        if self._on_default_port is None:
+            self._on_default_port = evolve(self, port=port)
+        return self._on_default_port
 
     def __repr__(self) -> str:
         return f"<Target {self.url}>"
@@ -110,20 +120,14 @@ class Target:
 
 def absolute(target: bytes) -> Target | Problem:
     """The absolute form, ``http://host/path`` (RFC 9112 §3.2.2); http and https only."""
-    match = _ABSOLUTE.fullmatch(target)
-    if match is None:
-        return BAD_REQUEST.about(why="the target is not http://HOST/PATH or https://HOST/PATH")
-    scheme, authority, rest = match.groups()
-    if not rest.startswith(b"/"):
-        return _target(scheme.lower().decode(), authority, b"/" + rest, whole=not rest)
-    return _target(scheme.lower().decode(), authority, rest)
+    return _read(target) if len(target) <= _KEPT_MAX else _read.__wrapped__(target)
 
 
 def origin(target: bytes, host: bytes, scheme: str) -> Target | Problem:
     """The origin form, ``/path``, with the Host field's value (RFC 9112 §3.2.1)."""
-    if not target.startswith(b"/"):
-        return BAD_REQUEST.about(why="the target's path does not begin with a slash")
-    return _target(scheme, host, target)
+    if len(target) + len(host) <= _KEPT_MAX:
+        return _read(target, host, scheme)
+    return _read.__wrapped__(target, host, scheme)
 
 
 def nameless(target: bytes, scheme: str) -> Target | Problem:
@@ -163,6 +167,11 @@ def names_kept() -> int:
     return _host_port.cache_info().currsize
 
 
+def targets_kept() -> int:
+    """How many targets are remembered now; never more than TARGETS_KEPT."""
+    return _read.cache_info().currsize
+
+
 def host_pattern(text: str) -> str:
     """A pattern from the configuration, its host in normal form.
 
@@ -192,6 +201,22 @@ def path_prefix(text: str) -> str:
         raise ValueError("a path has no query; use url")
     folder, slash, begun = _path(raw).rpartition("/")
     return _without_dots(folder + slash) + begun
+
+
+@lru_cache(TARGETS_KEPT)
+def _read(target: bytes, host: bytes | None = None, scheme: str = "") -> Target | Problem:
+    """The origin form with these, the absolute form without."""
+    if host is not None:
+        if not target.startswith(b"/"):
+            return BAD_REQUEST.about(why="the target's path does not begin with a slash")
+        return _target(scheme, host, target)
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        return BAD_REQUEST.about(why="the target is not http://HOST/PATH or https://HOST/PATH")
+    scheme_, authority, rest = match.groups()
+    if not rest.startswith(b"/"):
+        return _target(scheme_.lower().decode(), authority, b"/" + rest, whole=not rest)
+    return _target(scheme_.lower().decode(), authority, rest)
 
 
 def _target(
@@ -257,6 +282,14 @@ def _without_dots(path: str) -> str:
     if kept and segments[-1] in ("", ".", ".."):
         kept.append("")
     return "/" + "/".join(kept)
+
+
+@lru_cache(NAMES_KEPT)
+def _authority(scheme: str, host: str, port: int) -> tuple[str, Line]:
+    text = f"[{host}]" if ":" in host else host
+    if port != DEFAULT_PORTS.get(scheme):
+        text = f"{text}:{port}"
+    return text, line(b"Host", text.encode("ascii"))
 
 
 @lru_cache(NAMES_KEPT)
