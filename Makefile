@@ -2,17 +2,19 @@
 # make test   everything that must hold: lint, layers, types, tests
 # make venv   only the virtual environment, .venv
 # make lint   what takes no running program: ruff, import-linter, mypy
-# make bench  how long a normal client waits beside 2,000 slow ones
+# make bench  what a request costs, here and in other proxies; PEERS='nginx*' ROWS='hit*' for less
 # make clean  away with what can be made again
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
+PEERS ?= *
+ROWS ?= *
 BIN = $(VENV)/bin
 SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-.PHONY: run venv test lint programs bench clean
+.PHONY: run venv test lint programs peers bench clean
 
 venv: $(VENV)/installed
 
@@ -46,13 +48,28 @@ lint: venv
 test: venv programs lint
 	$(BIN)/python -m pytest $(TESTS)
 
-bench: venv
-	$(BIN)/python bench/slow_clients.py
+# With other proxies twistproxy is always measured, too: a ratio needs both.
+bench: venv peers
+	@mkdir -p var
+	$(BIN)/python -m bench --rows '$(ROWS)' --peers 'twistproxy*,$(PEERS)' \
+	  --json var/benchmark.json --svg var/benchmark.svg
 
-# The programs that the live tests start; policy-rc.d keeps nginx and squid from starting now.
-programs:
+# Those that come from PyPI, in an environment of their own: their dependencies are not ours.
+peers: .venv-bench/installed
+
+.venv-bench/installed: bench/requirements.txt
+	@echo "Installing into .venv-bench ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install $(PIP_INSTALL) -r $< && \
+	  touch $@ || echo "So mitmproxy and proxy.py will not be measured." >&2
+
+# The programs that the live tests start, and those that the benchmark does; policy-rc.d keeps
+# what is a service from starting now.
+programs: PACKAGES = tests/packages.txt
+peers: PACKAGES = bench/packages.txt
+programs peers:
 	@command -v dpkg-query >/dev/null || exit 0; \
-	missing=$$(for name in $$(grep -v '^#' tests/packages.txt); do \
+	missing=$$(for name in $$(grep -v '^#' $(PACKAGES)); do \
 	  dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || echo $$name; done); \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ]; then \
@@ -64,10 +81,10 @@ programs:
 	  apt-get -qq update && \
 	    apt-get -qq install --yes --no-install-recommends $$missing >/dev/null; \
 	else \
-	  echo "Missing, so some tests will be skipped: sudo apt-get install" $$missing >&2; \
+	  echo "Missing, so some of it will be skipped: sudo apt-get install" $$missing >&2; \
 	fi
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) .venv-bench build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
 	  .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
