@@ -40,7 +40,7 @@ from twisted.python.failure import Failure
 from twistproxy.cache.cache import Cache
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.config import load
-from twistproxy.config.model import Config
+from twistproxy.config.model import Config, Limits
 from twistproxy.exchange import Exchange
 from twistproxy.http.dates import format_date
 from twistproxy.http.errors import Problem
@@ -48,6 +48,7 @@ from twistproxy.http.fields import Fields
 from twistproxy.http.framing import request_framing
 from twistproxy.http.message import Request, Response
 from twistproxy.net.dial import Reason, Unreachable
+from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import compile_policy
 from twistproxy.road import Counts, Generation, Road
@@ -59,6 +60,7 @@ from twistproxy.upstream.parents import Parents
 from twistproxy.upstream.pool import Pools
 from twistproxy.upstream.routing.table import RouteTable
 from twistproxy.wire import Peer, Terms
+from twistproxy.wire.http1 import head
 
 #: Seconds of the epoch when each play begins, and how a Date says it.
 NOW = 1_700_000_000
@@ -122,6 +124,7 @@ class Play:
             ids="id",
             counts=Counts(),
             exchanges=set(),
+            splicer=Splicer(self.clock),
         )
         self.reverse = Reverse(self.road) if read.reverse else None
         if self.reverse is not None:
@@ -391,6 +394,14 @@ class Client:
         play.note(str(response.status))
         play.response, play.length, play.body = response, length, b""
         self._give(body)
+
+    def reply(self, lines: bytes, content: bytes) -> None:
+        response = head.response(lines + b"\r\n", Limits())
+        assert isinstance(response, Response)
+        length = response.fields.get(b"content-length")
+        response.fields.remove(b"content-length")
+        self.start(response, None if length is None else int(length), content)
+        self.finish()
 
     def write(self, data: bytes) -> None:
         assert self._open

@@ -13,6 +13,7 @@ What the two doors do differently is their `Service`; what is the same for all i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from attrs import define
@@ -27,7 +28,7 @@ from twistproxy.http.cache_status import CacheStatus
 from twistproxy.http.caching import invalidated
 from twistproxy.http.dates import format_date
 from twistproxy.http.errors import Problem
-from twistproxy.http.fields import Fields
+from twistproxy.http.fields import Fields, Line, line
 from twistproxy.http.framing import takes_upgrade, wants_upgrade
 from twistproxy.http.message import IDEMPOTENT, SAFE, Request, Response
 from twistproxy.http.uri import Target
@@ -37,6 +38,7 @@ from twistproxy.road import NAME, Road, Service
 from twistproxy.upstream import problem_of
 from twistproxy.upstream.server import Server
 from twistproxy.wire import ClientStream
+from twistproxy.wire.http1 import encode
 from twistproxy.wire.http1.server_leg import ServerLeg
 
 _log = Logger()
@@ -49,11 +51,20 @@ SLICE: Final = 256 << 10
 _REPEATED: Final = IDEMPOTENT | {b"CONNECT"}
 #: Methods that Max-Forwards counts for (RFC 9110 §7.6.2).
 _COUNTED: Final = (b"OPTIONS", b"TRACE")
+#: Conditions that a 304 may be the answer to.
+_ASK_FOR_NEWS: Final = frozenset({b"if-none-match", b"if-modified-since"})
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
 _SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
+_HIT: Final = CacheStatus(hit=True)
 #: For the access log: why the request went on, as Cache-Status has it (RFC 9211 §2.2).
 _IN_A_WORD: Final = {"uri-miss": "miss", "vary-miss": "miss", "stale": "stale"}
+
+
+@lru_cache(256)
+def _passed(rule: str | None) -> Line:
+    """What Proxy-Status says where nothing went wrong."""
+    return line(b"Proxy-Status", pages.proxy_status(None, NAME, rule=rule))
 
 
 @define
@@ -71,48 +82,39 @@ class Exchange:
     It is a `ClientSide` of its client leg and a `ServerSide` of its server leg.
     """
 
-    __slots__ = (
-        "_asked",
-        "_attempts",
-        "_body_ended",
-        "_dialling",
-        "_held",
-        "_key",
-        "_leg",
-        "_order",
-        "_relay",
-        "_replay",
-        "_reply_from",
-        "_sent",
-        "_stale",
-        "_trailers",
-        "_writer",
-        "authority",
-        "bytes_in",
-        "bytes_out",
-        "cache_status",
-        "client",
-        "ended",
-        "error",
-        "framing",
-        "generation",
-        "id",
-        "request",
-        "requested",
-        "road",
-        "route",
-        "rule",
-        "server",
-        "service",
-        "side",
-        "started",
-        "status",
-        "stream",
-        "switch",
-        "target",
-        "told",
-        "waited",
-    )
+    # What an exchange begins with, on the class: few set out to change much of it.
+    request: Request | None = None
+    target: Target | None = None
+    framing = 0
+    switch = False
+    route: Any = None  # of the reverse side
+    authority = ""  # how the client names the reverse side
+    told: Any = None  # who the client is, by proxies before us
+    rule: str | None = None
+    error: str | None = None
+    status = 0
+    server: Server | None = None
+    cache_status = CacheStatus()
+    requested = 0.0  # when the server was asked, wall
+    waited = 0.0  # seconds until its head came
+    bytes_in = 0
+    bytes_out = 0
+    ended = False
+    _order: Iterator[Server] = iter(())
+    _asked = 0
+    _attempts = 1
+    _key: Key | None = None
+    _dialling: Deferred[Any] | None = None
+    _held: _Held | None = None
+    _leg: ServerLeg | None = None
+    _relay: Relay | None = None
+    _stale: Stale | None = None
+    _writer: Writer | None = None
+    _replay: list[bytes] | None = None  # what came of the body, if it is kept
+    _body_ended = True
+    _trailers: Fields | None = None
+    _reply_from: tuple[memoryview, int] | None = None
+    _sent = 0.0  # when the server was asked, on our clock
 
     def __init__(self, road: Road, stream: ClientStream, service: Service, side: str) -> None:
         self.road = road
@@ -124,40 +126,9 @@ class Exchange:
         counts.total += 1
         counts.active += 1
         self.id = counts.total
-        self.client = stream.peer.address
+        self.peer = stream.peer
+        self.client = self.peer.address
         self.started = road.clock.seconds()
-        self.request: Request | None = None
-        self.target: Target | None = None
-        self.framing = 0
-        self.switch = False
-        self.route: Any = None  # of the reverse side
-        self.authority = ""  # how the client names the reverse side
-        self.told: Any = None  # who the client is, by proxies before us
-        self.rule: str | None = None
-        self.error: str | None = None
-        self.status = 0
-        self.server: Server | None = None
-        self.cache_status = CacheStatus()
-        self.requested = 0.0  # when the server was asked, wall
-        self.waited = 0.0  # seconds until its head came
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.ended = False
-        self._order: Iterator[Server] = iter(())
-        self._asked = 0
-        self._attempts = 1
-        self._key: Key | None = None
-        self._dialling: Deferred[Any] | None = None
-        self._held: _Held | None = None
-        self._leg: ServerLeg | None = None
-        self._relay: Relay | None = None
-        self._stale: Stale | None = None
-        self._writer: Writer | None = None
-        self._replay: list[bytes] | None = []
-        self._body_ended = True
-        self._trailers: Fields | None = None
-        self._reply_from: tuple[memoryview, int] | None = None
-        self._sent = 0.0  # when the server was asked, on our clock
         road.exchanges.add(self)
 
     @property
@@ -172,8 +143,10 @@ class Exchange:
         """Set out with a request that is understood."""
         self.request = request
         self.target = target
-        self.framing = framing
-        self._body_ended = framing == 0
+        if framing:
+            self.framing = framing
+            self._body_ended = False
+            self._replay = []
         expect = request.fields.get(b"expect")
         if expect is not None:
             if request.version == (1, 0):
@@ -188,8 +161,9 @@ class Exchange:
 
     def admit(self) -> None:
         """May it pass?"""
-        assert self.request is not None
-        if hops.names_us(self.request.fields, self.road.pseudonym):
+        request = self.request
+        assert request is not None
+        if b"via" in request.fields and hops.names_us(request.fields, self.road.pseudonym):
             self.fail(errors.LOOP_DETECTED)
             return
         for side in self.service.sides(self):
@@ -201,8 +175,8 @@ class Exchange:
                 return
             if self.rule is None or verdict.rule != DEFAULT:
                 self.rule = verdict.rule
-        if self.request.method in _COUNTED and hops.max_forwards(self.request.fields) == 0:
-            self._answer_as_the_last(self.request)
+        if request.method in _COUNTED and hops.max_forwards(request.fields) == 0:
+            self._answer_as_the_last(request)
             return
         self.look_up()
 
@@ -247,7 +221,7 @@ class Exchange:
         now = self.road.wall()
         found = self.road.cache.lookup(key, request, now)
         if isinstance(found, Hit):
-            self._reply_stored(found, CacheStatus(hit=True, ttl=found.ttl(now)))
+            self._reply_hit(found, now)
             return
         if isinstance(found, Stale):
             self._stale = found
@@ -290,9 +264,7 @@ class Exchange:
         self.server = server
         assert self.request is not None
         if self.request.method == b"CONNECT" and not server.absolute:
-            self._relay = Relay(
-                self.road.sweep, self.road.terms.timeouts.tunnel_idle, self._tunnel_ended
-            )
+            self._relay = self._new_relay()
             self._wait_for(server.dial(self._relay.right), self._tunnel_open)
             return
         leg = None if fresh else server.take()
@@ -331,10 +303,9 @@ class Exchange:
         self._dialling = None
         self._leg = leg
         self._asked += 1
-        fields = request.fields
+        fields = hops.request_fields(request.fields, self.switch, self.service.writes)
         if self._stale is not None:
             fields = conditional.ask(fields, self._stale.conditions)
-        fields = hops.request_fields(fields, self.switch)
         if request.method in _COUNTED and (left := hops.max_forwards(fields)):
             fields.set(b"Max-Forwards", b"%d" % (left - 1))
         head = self.service.request(self, fields, server)
@@ -390,7 +361,7 @@ class Exchange:
     # The answer, from the server leg.
 
     def interim_received(self, response: Response) -> None:
-        fields = hops.response_fields(response.fields, False)
+        fields = hops.response_fields(response.fields, False, self.service.hides(self))
         interim = Response(response.status, fields, response.reason, response.version)
         self.service.response(self, interim)
         self.stream.interim(interim)
@@ -431,7 +402,7 @@ class Exchange:
         was_idle = leg.exchanges > 1 and problem.name == errors.CONNECTION_TERMINATED.name
         if not was_idle:
             self.server.failed(problem.text)
-        if self.request.method not in _REPEATED or self._replay is None:
+        if self.request.method not in _REPEATED or (self.framing and self._replay is None):
             self.fail(problem)
         elif was_idle:
             self._asked -= 1
@@ -462,7 +433,8 @@ class Exchange:
         if self.switch:  # and not taken
             return
         self._writer = cache.store(key, request, response, self.requested, now, length)
-        self.cache_status = self.cache_status._replace(
+        self.cache_status = CacheStatus(
+            fwd=self.cache_status.fwd,
             fwd_status=response.status,
             stored=self._writer is not None,
             detail=self.cache_status.detail or cache.refusal,
@@ -492,7 +464,7 @@ class Exchange:
 
     def reply(self, response: Response, length: int | None, data: bytes) -> None:
         """Pass on what the server says, as it comes."""
-        fields = hops.response_fields(response.fields, False)
+        fields = hops.response_fields(response.fields, False, self.service.hides(self))
         if response.status == 204:
             fields.remove(b"content-length")  # RFC 9110 §8.6
         self._start(
@@ -539,8 +511,42 @@ class Exchange:
     def _cover(self, response: Response) -> None:
         """Answer with a page of ours in the place of one that names its server."""
         self._leg_done()
-        fields = pages.without_page(hops.response_fields(response.fields, False))
+        shown = hops.response_fields(response.fields, False, self.service.hides(self))
+        fields = pages.without_page(shown)
         self._reply_page(errors.SERVER_PAGE.as_status(response.status), fields)
+
+    def _reply_hit(self, hit: Hit, now: float) -> None:
+        """Answer with a head that was prepared for others, if there is one."""
+        request, body, head = self.request, hit.body, None
+        assert request is not None
+        self.cache_status = _HIT
+        if (
+            request.method == b"GET"
+            and len(body) <= SLICE
+            and _ASK_FOR_NEWS.isdisjoint(request.fields.combined)
+        ):
+            head = hit.head(self.service.flavour(self), now, partial(self._prepare, body))
+        if head is None:
+            self._reply_stored(hit, CacheStatus(hit=True, ttl=hit.ttl(now)))
+            return
+        self.status = hit.status
+        if self.side == "forward":
+            head += _passed(self.rule)[3]
+        self.bytes_out = len(body)
+        self.stream.reply(head, body)
+        self._end()
+
+    def _prepare(self, body: bytes, response: Response) -> bytes | None:
+        """Status and field lines of a stored response as all clients of our flavour get them;
+        None if they don't get the same."""
+        fields = response.fields
+        if b"location" in fields:
+            return None
+        if pages.is_of_a_server(response, body) and self.service.cloaks(self):
+            return None
+        response.fields = fields.without(self.service.hides(self))
+        self.service.response(self, response)
+        return encode.response_lines(response, b"GET")
 
     def _reply_stored(self, hit: Hit, status: CacheStatus) -> None:
         """Answer out of the cache, or with a 304 where the client has it, too."""
@@ -559,6 +565,7 @@ class Exchange:
                 if response.status != 204:  # RFC 9110 §8.6
                     response.fields.set(b"Content-Length", b"%d" % len(body))
                 body = b""
+        response.fields = response.fields.without(self.service.hides(self))
         if len(body) > SLICE:
             self._start(response, len(body), body[:SLICE])
             self._reply_from = memoryview(body), SLICE
@@ -602,8 +609,7 @@ class Exchange:
         self.status = response.status
         self.service.response(self, response)
         if self.side == "forward" and self.error is None:  # else it is said already
-            said = pages.proxy_status(None, NAME, rule=self.rule)
-            response.fields.add(b"Proxy-Status", said)
+            response.fields.append(_passed(self.rule))
 
     def _finish(self, trailers: Fields | None) -> None:
         self.stream.finish(trailers)
@@ -678,12 +684,15 @@ class Exchange:
             return
         leg, self._leg = self._leg, None
         assert leg is not None
-        fields = hops.response_fields(response.fields, self.switch)
-        relay = self._relay = Relay(
-            self.road.sweep, self.road.terms.timeouts.tunnel_idle, self._tunnel_ended
-        )
+        fields = hops.response_fields(response.fields, self.switch, self.service.hides(self))
+        relay = self._relay = self._new_relay()
         self._hand_over(Response(response.status, fields, response.reason), relay)
         leg.hand_over(relay.right)
+
+    def _new_relay(self) -> Relay:
+        road = self.road
+        idle = road.terms.timeouts.tunnel_idle
+        return Relay(road.sweep, idle, self._tunnel_ended, road.splicer)
 
     def _hand_over(self, response: Response, relay: Relay) -> None:
         self.road.counts.tunnels += 1

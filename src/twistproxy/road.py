@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import define, frozen
@@ -15,6 +15,7 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
+from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import Plan
 from twistproxy.upstream.parents import Parents
@@ -76,15 +77,17 @@ class Road:
     ids: str
     counts: Counts
     exchanges: set[Exchange]
+    splicer: Splicer
 
 
 class Service(Protocol):
     """What a service does with an exchange in its own way.
 
-    allowed: the value of Allow.
+    allowed: the value of Allow. writes: names of request fields that nobody writes but we.
     """
 
     allowed: bytes
+    writes: frozenset[bytes]
 
     def sides(self, exchange: Exchange) -> tuple[str, ...]:
         """Whose rules decide, in this order."""
@@ -96,7 +99,14 @@ class Service(Protocol):
         """Who may answer, best first."""
 
     def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
-        """The head for that server. fields: a copy without the fields of the connection."""
+        """The head for that server. fields: a copy without the fields of the connection, and
+        those of `writes`."""
+
+    def hides(self, exchange: Exchange) -> frozenset[bytes]:
+        """Names of a server's fields that the client does not get."""
+
+    def flavour(self, exchange: Exchange) -> Hashable:
+        """What of an exchange `hides` and `response` depend on, Location apart."""
 
     def response(self, exchange: Exchange, response: Response) -> None:
         """Change the fields of a response, an interim one too, before the client gets it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
@@ -22,6 +22,8 @@ from twistproxy.upstream.destinations import Destinations
 from twistproxy.upstream.server import Server
 from twistproxy.wire import ClientStream
 
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+
 ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT"
 
 
@@ -33,6 +35,7 @@ class Forward:
     """
 
     allowed = ALLOWED
+    writes: frozenset[bytes] = frozenset()
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Forward:
             exchange.fail(request)
             return exchange
         exchange.request = request
-        if not self._welcome(stream.peer.address):
+        if not self._welcome(exchange.peer.address):
             exchange.rule = "clients"
             exchange.fail(errors.REQUEST_DENIED.about(what="Your address"))
             return exchange
@@ -147,11 +150,11 @@ class Forward:
         assert target is not None
         anonymity = self.config.anonymity
         # RFC 9112 §3.2.2: the host of the target, whatever Host said.
-        if fields.get(b"host") != target.authority.encode():
-            fields.set(b"Host", target.authority.encode())
+        if fields.get(b"host") != target.host_line[2]:
+            fields.set(b"Host", target.host_line[2])
         if anonymity != "elite":
-            hops.via(fields, request.version, self.road.pseudonym)
-        if anonymity == "transparent" and (client := exchange.stream.peer.address):
+            fields.append(hops.via(request.version, self.road.pseudonym))
+        if anonymity == "transparent" and (client := exchange.peer.address):
             before = fields.get(b"x-forwarded-for")
             told = client.encode() if before is None else before + b", " + client.encode()
             fields.set(b"X-Forwarded-For", told)
@@ -166,10 +169,16 @@ class Forward:
             return Request(request.method, b"*", fields)  # RFC 9112 §3.2.4
         return Request(request.method, target.received, fields)
 
+    def hides(self, exchange: Exchange) -> frozenset[bytes]:
+        return _NOTHING
+
+    def flavour(self, exchange: Exchange) -> Hashable:
+        return "forward", self.config.anonymity
+
     def response(self, exchange: Exchange, response: Response) -> None:
         passed_on = exchange.cached is not None and exchange.error is None
         if passed_on and self.config.anonymity != "elite":
-            hops.via(response.fields, response.version, self.road.pseudonym)
+            response.fields.append(hops.via(response.version, self.road.pseudonym))
 
     def timeout(self, exchange: Exchange) -> float:
         return self.road.terms.timeouts.server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final
@@ -20,11 +20,13 @@ from twistproxy.upstream.server import Server
 from twistproxy.wire import ClientStream, Peer
 
 #: What tells which software a server runs.
-_OF_THE_SERVER: Final = (
+_OF_THE_SERVER: Final = frozenset({
     b"server", b"via", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version",
     b"x-generator", b"x-runtime", b"x-backend-server", b"x-served-by", b"x-varnish",
-    b"x-server", b"x-cache", b"x-cache-hits", b"cache-status",
-)  # fmt: skip
+    b"x-server", b"x-cache", b"x-cache-hits", b"cache-status", b"proxy-status",
+})  # fmt: skip
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+_NOBODY: Final = forwarded.Told("")
 
 ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -37,6 +39,7 @@ class Reverse:
     """
 
     allowed = ALLOWED
+    writes = forwarded.WRITTEN_OVER
 
     def __init__(self, road: Road) -> None:
         self.road = road
@@ -49,11 +52,12 @@ class Reverse:
             exchange.fail(request)
             return exchange
         exchange.request = request
+        peer = exchange.peer
         told = exchange.told = forwarded.client_of(
-            stream.peer.address, request.fields, self._config(exchange).trusted_proxies
+            peer.address, request.fields, self._config(exchange).trusted_proxies
         )
         exchange.client = told.client
-        target = self._target(request, stream.peer, told.scheme)
+        target = self._target(request, peer, told.scheme)
         if isinstance(target, Problem):
             exchange.fail(target)
         elif request.target == b"*":
@@ -66,9 +70,9 @@ class Reverse:
         """Set out with a target of ours, from this door or handed over from the forward one."""
         exchange.authority = target.authority
         exchange.target = target = self._without_our_port(target)
-        if target.host:
+        if target.host and request.fields.get(b"host") != target.host_line[2]:
             # Servers are asked for what rules, routes and cache saw, however it was spelt.
-            request.fields.set(b"Host", target.authority.encode())
+            request.fields.set(b"Host", target.host_line[2])
         exchange.route = exchange.generation.routes.match(target)
         exchange.begin(request, target, framing)
 
@@ -130,35 +134,41 @@ class Reverse:
         request, target, told = exchange.request, exchange.target, exchange.told
         assert request is not None
         assert target is not None
-        host = request.fields.get(b"host") or server.place.authority.encode()
-        fields.set(b"Host", host)
-        # A forward client stays unknown unless `anonymity` names it.
-        peer = exchange.stream.peer.address
-        forward = exchange.generation.config.forward
-        hidden = exchange.side == "forward" and (
-            forward is None or forward.anonymity != "transparent"
+        host = request.fields.get(b"host")
+        if not host:
+            host = server.place.authority.encode()
+            fields.set(b"Host", host)
+        peer = exchange.peer.address
+        if exchange.side == "forward":
+            # A forward client stays unknown unless `anonymity` names it.
+            forward = exchange.generation.config.forward
+            if forward is None or forward.anonymity != "transparent":
+                peer = ""
+        if spellings := forwarded.other_spellings(request.fields):
+            fields.remove(*spellings)
+        lines = forwarded.lines(
+            told or _NOBODY, peer=peer, scheme=target.scheme, host=host.decode("latin-1")
         )
-        forwarded.write(
-            fields,
-            forwarded.Told("") if told is None else told,
-            peer="" if hidden else peer,
-            scheme=target.scheme,
-            host=host.decode("latin-1"),
-        )
-        hops.via(fields, request.version, self.road.pseudonym)
+        fields.append(*lines, hops.via(request.version, self.road.pseudonym))
         if target.whole and request.method == b"OPTIONS":
             return Request(request.method, b"*", fields)  # RFC 9112 §3.2.4
-        path = _below(exchange.route.strip_prefix, target.path)
+        prefix = exchange.route.strip_prefix
+        if prefix is None:
+            return Request(request.method, target.normal, fields)
+        path = _below(prefix, target.path)
         if target.query is not None:
             path = f"{path}?{target.query}"
         return Request(request.method, path.encode("ascii"), fields)
 
+    def hides(self, exchange: Exchange) -> frozenset[bytes]:
+        return _OF_THE_SERVER if self.cloaks(exchange) else _NOTHING
+
+    def flavour(self, exchange: Exchange) -> Hashable:
+        return "reverse", self.cloaks(exchange)
+
     def response(self, exchange: Exchange, response: Response) -> None:
-        self._send_back(exchange, response)
-        if self.cloaks(exchange):
-            response.fields.remove(*_OF_THE_SERVER)
-            if exchange.error is None:  # else it is ours
-                response.fields.remove(b"proxy-status")
+        if b"location" in response.fields:
+            self._send_back(exchange, response)
 
     def _send_back(self, exchange: Exchange, response: Response) -> None:
         """A server that sends its client to itself does not know how the client came here."""
@@ -191,10 +201,8 @@ class Reverse:
         return config is None or config.cloak
 
 
-def _below(prefix: str | None, path: str) -> str:
+def _below(prefix: str, path: str) -> str:
     """The path without a prefix of whole segments: what is below "/api" is not "/apix"."""
-    if prefix is None:
-        return path
     above = _folder(prefix)
     return path[len(above) :] or "/" if f"{path}/".startswith(f"{above}/") else path
 

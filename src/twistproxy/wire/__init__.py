@@ -66,6 +66,11 @@ class ClientStream(Protocol):
         (to HEAD, 204, 304) no byte is sent, whatever is given here or to `write`.
         """
 
+    def reply(self, lines: bytes, content: bytes) -> None:
+        """Answer and finish in one write. lines: the status line and all fields but those of the
+        connection, with the content's length among them; content: b"" to HEAD.
+        """
+
     def write(self, data: bytes) -> None:
         """Send some of the body."""
 

@@ -20,6 +20,7 @@ and its next request is not begun before it has taken all: that bounds what is s
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv6Address
 from math import inf
 from typing import Any, Final
@@ -46,6 +47,9 @@ IDLE, HEAD, BODY, ANSWERED, CLOSING, TUNNEL, LOST = (
     "idle", "head", "body", "answered", "closing", "tunnel", "lost",
 )  # fmt: skip
 _OVER: Final = (CLOSING, LOST)
+
+#: Bytes of a body's part up to which it is joined with its head.
+JOINED: Final = 16 << 10
 
 HALF_A_REQUEST: Final = errors.BAD_REQUEST.about(why="it ends in the middle")
 
@@ -231,10 +235,11 @@ class ClientLeg(Protocol):
     # -- reading ----------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        if self._state in _OVER:
+        state = self._state
+        if state in _OVER:
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if self._state == BODY:
+        if state == BODY:
             self._wait()
         self._read()
 
@@ -244,22 +249,23 @@ class ClientLeg(Protocol):
             return
         self._reading = True
         try:
-            while self._buffer and self._read_some():
-                pass
+            while self._buffer:
+                state = self._state
+                if state == BODY:
+                    if self._paused or not self._read_body():
+                        break
+                elif (
+                    self._stalled is not None
+                    or (state != IDLE and state != HEAD)
+                    or not self._read_head()
+                ):
+                    break
         finally:
             self._reading = False
         if self._ended:
             self._read_end()
         if self._held or self._buffer or self._paused:
             self._hold_or_resume()
-
-    def _read_some(self) -> bool:
-        """Whether it is worth trying again with what is left."""
-        if self._state == BODY:
-            return not self._paused and self._read_body()
-        if self._state in (IDLE, HEAD):
-            return self._stalled is None and self._read_head()
-        return False
 
     def _read_head(self) -> bool:
         """Begin an exchange if a whole head is there."""
@@ -292,33 +298,34 @@ class ClientLeg(Protocol):
             self._refuse(request)
             return False
         framing = request_framing(request)
-        if not isinstance(framing, Problem) and framing > limits.body > 0:
+        if isinstance(framing, int) and framing > limits.body > 0:
             framing = errors.BODY_TOO_LARGE.about(limit=limits.body)
         if isinstance(framing, Problem):
             self._refuse(framing, request)
             return False
-        self._begin(request)
+        self._begin(request.method, request.version)
         self._close = not keeps_alive(request.version, request.fields)
         if framing:
             self._state = BODY
             self._left = limits.body or -1
             self._reader = body.reader(framing, limits)
+            self._wait()
         else:
             self._state = ANSWERED
-        self._wait()
-        self._answer(self.legs.door.begin(self, request, framing))
+            self.deadline = inf
+        side = self.legs.door.begin(self, request, framing)
+        if self._method:
+            self._answer(side)
         return True
 
-    def _begin(self, request: Request | None) -> None:
+    def _begin(self, method: bytes, version: tuple[int, int]) -> None:
         self.requests += 1
-        self._method = request.method if request else b"GET"
-        self._version = request.version if request else (1, 1)
+        self._method = method
+        self._version = version
         self._chunked = self._started = self._paused = False
 
     def _answer(self, side: ClientSide) -> None:
         """Stay in touch with an exchange that could not answer on the spot."""
-        if not self._method:
-            return
         if self._state == LOST:
             side.client_lost()
             return
@@ -386,12 +393,14 @@ class ClientLeg(Protocol):
     ) -> None:
         """Answer what is no request, then close: nobody knows where the next one would begin."""
         self._buffer = b""
-        self._begin(request)
+        self._begin(request.method if request else b"GET", request.version if request else (1, 1))
         self._close = True
         self._unread = unread
         self._state = ANSWERED
         self._wait()
-        self._answer(self.legs.door.begin(self, problem, 0))
+        side = self.legs.door.begin(self, problem, 0)
+        if self._method:
+            self._answer(side)
 
     def _hold_or_resume(self) -> None:
         """Read no further ahead than the limits allow."""
@@ -460,26 +469,42 @@ class ClientLeg(Protocol):
         self._framed = length is not None or self._version == (1, 1)
         parts = [encode.response_lines(response, self._method)]
         self._bodiless = not encode.has_body(response, self._method)
-        if not self._bodiless:
-            if b"content-length" in response.fields:
-                pass
-            elif length is not None:
+        if not self._bodiless and b"content-length" not in response.fields:
+            if length is not None:
                 parts.append(b"Content-Length: %d\r\n" % length)
             elif self._version == (1, 1):
                 self._chunked = True
                 parts.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 self._close = True
-        if self.legs.terms.draining or (self._state == BODY and not self._rest_is_here()):
-            self._close = True
-        if self._close:
-            parts.append(b"Connection: close\r\n")
-        elif self._version == (1, 0):
-            parts.append(b"Connection: keep-alive\r\n")
-        parts.append(b"\r\n")
+        parts.append(self._end_of_head())
         if data and not self._bodiless:
             parts.extend(encode.chunk(data) if self._chunked else (data,))
         if self._state not in _OVER:
+            self._send(parts)
+
+    def reply(self, lines: bytes, content: bytes) -> None:
+        self._started = self._framed = True
+        self._bodiless = False
+        if self._state in _OVER:
+            return
+        end = self._end_of_head()
+        self._send((lines, end, content) if content else (lines, end))
+        self.finish()
+
+    def _end_of_head(self) -> bytes:
+        """What tells whether the connection will be used again, and the empty line."""
+        if self.legs.terms.draining or (self._state == BODY and not self._rest_is_here()):
+            self._close = True
+        if self._close:
+            return b"Connection: close\r\n\r\n"
+        return b"\r\n" if self._version == (1, 1) else b"Connection: keep-alive\r\n\r\n"
+
+    def _send(self, parts: Sequence[bytes]) -> None:
+        """In one write; what is large isn't copied for that."""
+        if len(parts[-1]) > JOINED:
+            self.transport.writeSequence(parts)
+        else:
             self.transport.write(b"".join(parts))
 
     def write(self, data: bytes) -> None:
@@ -491,15 +516,16 @@ class ClientLeg(Protocol):
             self.transport.write(data)
 
     def finish(self, trailers: Fields | None = None) -> None:
-        if self._state in _OVER:
+        state = self._state
+        if state in _OVER:
             return
         if self._chunked:
             self.transport.write(encode.last_chunk(trailers))
         self._side = None
         self._method = b""
-        if self._close or (self._state == BODY and not self._rest_is_here()):
+        if self._close or (state == BODY and not self._rest_is_here()):
             self._linger()
-        elif self._state == BODY:
+        elif state == BODY:
             self.resume_request()
         else:
             self._next()
@@ -516,10 +542,13 @@ class ClientLeg(Protocol):
     def _next(self) -> None:
         """Request and answer are complete."""
         self._state = IDLE
-        if self.legs.terms.draining:
+        terms = self.legs.terms
+        if terms.draining:
             self._lose()
-        else:
-            self._wait()
+            return
+        if self._stalled is None:
+            self.deadline = self.legs.sweep.now + terms.timeouts.keepalive
+        if not self._reading:
             self._read()
 
     def _rest_is_here(self) -> bool:

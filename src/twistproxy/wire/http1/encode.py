@@ -13,11 +13,9 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 def request_head(request: Request, chunked: bool) -> bytes:
     """In HTTP/1.1, whatever the client spoke. chunked: how its body is framed."""
-    parts = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target), request.fields.encode()]
-    if chunked:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    coding = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    lines = request.fields.encode()
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method, request.target, lines, coding)
 
 
 def response_lines(response: Response, method: bytes) -> bytes:
@@ -27,9 +25,7 @@ def response_lines(response: Response, method: bytes) -> bytes:
     would wait for the body.
     """
     status, fields = response.status, response.fields
-    if b"content-length" in fields and (
-        status < 200 or status == 204 or (method == b"CONNECT" and status < 300)
-    ):
+    if status < 200 or status == 204 or (method == b"CONNECT" and status < 300):
         fields = fields.without(_LENGTH)
     reason = response.reason or _PHRASES.get(status, b"")
     return b"HTTP/1.1 %d %b\r\n%b" % (status, reason, fields.encode())

@@ -6,6 +6,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 
+from twistproxy.net.native import bind
+
 
 def hand_over(leg: Any, protocol: IProtocol, early: bytes) -> None:
     """Connect a protocol to the leg's transport; early: what the leg has read for it already.
@@ -13,11 +15,13 @@ def hand_over(leg: Any, protocol: IProtocol, early: bytes) -> None:
     From here on no call of ours stands between the transport and the protocol, but for the
     connection's end, which the leg has to pass on.
     """
-    leg.transport.unregisterProducer()
-    protocol.makeConnection(leg.transport)
+    transport = leg.transport
+    transport.unregisterProducer()
+    protocol.makeConnection(transport)
     if early:
         protocol.dataReceived(early)
     half = IHalfCloseableProtocol(protocol)
     leg.dataReceived = protocol.dataReceived
     leg.readConnectionLost = half.readConnectionLost
     leg.writeConnectionLost = half.writeConnectionLost
+    bind(transport, leg)

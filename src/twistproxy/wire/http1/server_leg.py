@@ -224,9 +224,15 @@ class ServerLeg(Protocol):
             if self._side is side:
                 self._complete(None, self._buffer)
             return False
-        self._reader = body.reader(framing, limits)
         first, self._buffer = self._buffer, b""
         self._state = BODY
+        if 0 < framing <= len(first):
+            more = first[framing:]
+            side.response_received(response, framing, first[:framing] if more else first)
+            if self._side is side:
+                self._complete(None, more)
+            return False
+        self._reader = body.reader(framing, limits)
         fed: body.Fed | str = self._reader.feed(first) if first else (b"", None)
         if isinstance(fed, str):
             self._fail(errors.RESPONSE_CODING_BROKEN.about(why=fed))
