@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 
 from twistproxy import garbage
-from twistproxy.garbage import AT_LAST, SELDOM, Garbage
+from twistproxy.garbage import AT_LAST, SELDOM, Garbage, untracked
 
 
 class Collector:
@@ -88,3 +90,30 @@ def test_after_the_end_it_is_pythons_again(traffic: Traffic) -> None:
     traffic.garbage.stop()
     assert traffic.collector.told == ["unfreeze", "enable"]
     assert traffic.seconds(SELDOM, exchanges=0) == []
+
+
+class Thing:
+    """Something that Python walks."""
+
+
+def test_what_is_not_tracked_goes_when_nobody_has_it() -> None:
+    thing = Thing()
+    assert gc.is_tracked(thing)
+    assert untracked(thing) is thing
+    assert not gc.is_tracked(thing)
+    assert untracked(thing) is thing  # once more does no harm
+    gone = weakref.ref(thing)
+    del thing
+    assert gone() is None
+
+
+def test_plain_values_are_not_tracked_anyhow() -> None:
+    assert untracked(b"plain") == b"plain"
+    assert untracked(()) == ()
+
+
+def test_where_python_is_another_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "pythonapi", None)
+    thing = Thing()
+    assert untracked(thing) is thing
+    assert gc.is_tracked(thing)

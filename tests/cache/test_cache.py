@@ -502,7 +502,7 @@ def test_a_confirmed_object_keeps_its_fame() -> None:
     keep(box, ok(FRESH, ETAG))
     hit(box)
     box.refresh(stale(box, at=NOW + 100), not_modified(), NOW + 100, NOW + 100)
-    assert hit(box, at=NOW + 100).stored.uses == 3
+    assert hit(box, at=NOW + 100).uses == 3
 
 
 @pytest.mark.parametrize(
@@ -798,3 +798,58 @@ def test_no_history_of_writers_exceeds_the_bound(steps: list[tuple[str, int, int
     for each in writers.values():
         each.abandon()
     assert box.snapshot()["writing"] == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kept=st.lists(
+        st.tuples(
+            st.sampled_from([b"", b"x"]),  # Vary
+            st.sampled_from([b"a", b"b"]),  # the request's X
+            st.sampled_from([b"max-age=0", b"max-age=9", b"max-age=9, no-cache", b"x"]),
+            st.sampled_from([(b"Age", b"3"), ETAG]),
+        ),
+        max_size=3,
+    ),
+    asked=st.tuples(
+        st.sampled_from([b"GET", b"HEAD", b"POST"]),
+        st.lists(
+            st.sampled_from(
+                [
+                    (b"X", b"a"),
+                    (b"X", b"b"),
+                    (b"Range", b"bytes=0-1"),
+                    (b"Content-Length", b"0"),
+                    (b"Content-Length", b"1"),
+                    (b"Transfer-Encoding", b"chunked"),
+                    (b"If-Match", b"*"),
+                    (b"If-None-Match", b'"1"'),
+                    (b"Pragma", b"no-cache"),
+                    (b"Cookie", b"c"),
+                ]
+            ),
+            max_size=2,
+        ),
+    ),
+    wait=st.sampled_from([-5000.0, -1.0, 0.0, 5.5, 5.9995, 6.0, 8.5, 8.9995, 9.0, 50.0]),
+    enabled=st.booleans(),
+)
+def test_the_short_way_to_a_hit_leads_where_the_long_one_does(
+    kept: list[tuple[bytes, bytes, bytes, Line]],
+    asked: tuple[bytes, list[Line]],
+    wait: float,
+    enabled: bool,
+) -> None:
+    box = cache()
+    for vary, x, said, line in kept:
+        keep(box, ok((CC, said), (b"Vary", vary), line), request=get((b"X", x)))
+    box.configure(1 << 20, 1 << 18, enabled=enabled)
+    method, lines = asked
+    pragma = [(CC, b"no-cache" if (b"Pragma", b"no-cache") in lines else b"means-nothing")]
+    short = box.lookup(KEY, get(*lines, method=method), NOW + wait)
+    long = box.lookup(KEY, get(*pragma, *lines, method=method), NOW + wait)
+    if isinstance(short, Hit):
+        assert short is long
+    else:
+        assert type(short) is type(long)
+        assert short.reason == long.reason  # type: ignore[union-attr]

@@ -20,10 +20,18 @@ from itertools import chain
 
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import VARIANTS
+from twistproxy.garbage import untracked
 
 _SMALL = 10  # the small queue's share is one in so many
 _USES = 3  # more than these count as these: old fame fades
 _CHANCES = 64  # objects that one eviction may pass over
+
+
+class _ByKey(dict[Key, tuple[Stored, ...]]):
+    """A dict that the garbage collector knows while it is empty: so it is frozen at the start.
+
+    Others are made known by what they get, and then walked, however large.
+    """
 
 
 class MemoryStore:
@@ -46,7 +54,7 @@ class MemoryStore:
         self.size = 0
         self.reserved = 0
         self.evicted = 0
-        self._by_key: dict[Key, tuple[Stored, ...]] = {}
+        self._by_key = _ByKey()
         # Queues, oldest first; ordered dicts, so that any object can be taken out at once.
         self._small: OrderedDict[Stored, None] = OrderedDict()
         self._small_size = 0
@@ -79,7 +87,7 @@ class MemoryStore:
         for old in variants[VARIANTS - 1 :]:
             self._take_out(old)
             self.evicted += 1
-        self._by_key[stored.key] = (stored, *variants[: VARIANTS - 1])
+        self._by_key[stored.key] = untracked((stored, *variants[: VARIANTS - 1]))
         self.size += size
         if known:
             self._main[stored] = None
@@ -161,7 +169,7 @@ class MemoryStore:
         self.size -= stored.size
         left = tuple(other for other in self._by_key[stored.key] if other is not stored)
         if left:
-            self._by_key[stored.key] = left
+            self._by_key[stored.key] = untracked(left)
         else:
             del self._by_key[stored.key]
 
