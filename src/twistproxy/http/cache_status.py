@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
-from twistproxy.http.fields import Fields
+from twistproxy.http.fields import Fields, Line, line
 
 _TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+\-.^_`|~:/0-9A-Za-z]*")  # RFC 9651 §3.3.4
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -48,7 +49,12 @@ class CacheStatus(NamedTuple):
 
     def append_to(self, fields: Fields, cache: bytes = b"twistproxy") -> None:
         """Add us after the caches nearer to the origin, whose members stay (RFC 9211 §2)."""
-        fields.add(b"Cache-Status", self.encode(cache))
+        fields.append(_line(self, cache))
+
+
+@lru_cache(512)  # few differ, but for the seconds
+def _line(status: CacheStatus, cache: bytes) -> Line:
+    return line(b"Cache-Status", status.encode(cache))
 
 
 def _token_or_string(text: str) -> bytes:

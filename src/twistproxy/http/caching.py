@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from math import inf
+from math import floor, inf
 from typing import Literal, NamedTuple
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -120,9 +120,10 @@ NOTHING_ASKED = RequestDirectives()
 
 def request_directives(fields: Fields) -> RequestDirectives:
     """Of a request's Cache-Control, or of its Pragma where that is all there is (§5.4)."""
-    value = fields.get(b"cache-control")
+    combined = fields.combined
+    value = combined.get(b"cache-control")
     if value is None:
-        if b"no-cache" in fields.tokens(b"pragma"):
+        if b"pragma" in combined and b"no-cache" in fields.tokens(b"pragma"):
             return RequestDirectives(no_cache=True)
         return NOTHING_ASKED
     return _asked(value) if len(value) <= _MEMO else _asked.__wrapped__(value)
@@ -174,7 +175,7 @@ def response_directives(fields: Fields) -> ResponseDirectives:
     must-understand takes the force from no-store (§5.2.2.3): a status that we don't understand
     isn't stored in any case.
     """
-    value = fields.get(b"cache-control")
+    value = fields.combined.get(b"cache-control")
     if value is None:
         return NOTHING_SAID
     return _said(value) if len(value) <= _MEMO else _said.__wrapped__(value)
@@ -228,32 +229,34 @@ def may_store(request: Request, response: Response) -> str | None:
     §3.5 (Authorization): a response with Set-Cookie is only stored where ``public`` or
     ``s-maxage`` says that it is meant for everybody, although the RFC leaves that open.
     """
-    said = response_directives(response.fields)
-    fields = response.fields
     if request.method not in (b"GET", b"HEAD"):
         return "method"
     if has_content(request.fields):
         return "body"
-    if b"range" in request.fields:
+    asked, fields, status = request.fields.combined, response.fields.combined, response.status
+    if b"range" in asked:
         return "range"
-    if response.status == 206:
+    if status == 206:
         return "partial"
-    if response.status not in UNDERSTOOD:
+    if status not in UNDERSTOOD:
         return "status"
+    said = response_directives(response.fields)
     if said.no_store or request_directives(request.fields).no_store:
         return "no-store"
     if said.private:
         return "private"
     shared = said.public or said.s_maxage is not None
-    if b"authorization" in request.fields and not (shared or said.must_revalidate):
-        return "authorization"
-    if b"set-cookie" in fields and not shared and b"set-cookie" not in said.withheld:
-        return "set-cookie"
-    chosen_by = vary_names(fields)
-    if chosen_by is None or not _unseen(request.fields).isdisjoint(chosen_by):
-        return "vary"
+    if not shared:
+        if b"authorization" in asked and not said.must_revalidate:
+            return "authorization"
+        if b"set-cookie" in fields and b"set-cookie" not in said.withheld:
+            return "set-cookie"
+    if b"vary" in fields:
+        chosen_by = vary_names(response.fields)
+        if chosen_by is None or not _unseen(request.fields).isdisjoint(chosen_by):
+            return "vary"
     explicit = shared or said.max_age is not None or b"expires" in fields
-    if not explicit and response.status not in HEURISTIC:
+    if not explicit and status not in HEURISTIC:
         return "status"
     return None
 
@@ -270,7 +273,8 @@ def _unseen(request: Fields) -> frozenset[bytes]:
 
 def has_content(fields: Fields) -> bool:
     """Whether a request of these fields has a body, on which its answer may depend."""
-    return b"transfer-encoding" in fields or fields.get(b"content-length") not in (None, b"0")
+    combined = fields.combined
+    return b"transfer-encoding" in combined or combined.get(b"content-length", b"0") != b"0"
 
 
 def stored_fields(fields: Fields, received: float) -> Fields:
@@ -304,7 +308,8 @@ class Freshness(NamedTuple):
 
     def age(self, now: float) -> float:
         """Seconds since the origin made or confirmed it; the clock may step back."""
-        return self.initial_age + max(0.0, now - self.received)
+        elapsed = now - self.received
+        return self.initial_age + elapsed if elapsed > 0 else self.initial_age
 
     def usable(self, now: float) -> bool:
         """Whether it can be reused unasked by anybody."""
@@ -312,7 +317,7 @@ class Freshness(NamedTuple):
 
     def ttl(self, now: float) -> int:
         """Whole seconds of freshness left, negative when stale (RFC 9211 §2.4)."""
-        return int((self.lifetime - self.age(now)) // 1)
+        return floor(self.lifetime - self.age(now))
 
 
 def freshness(response: Response, requested: float, received: float) -> Freshness:
@@ -386,17 +391,27 @@ def must_forward(
 Variant = tuple[tuple[bytes, bytes | None], ...]
 
 
-def vary_names(fields: Fields) -> list[bytes] | None:
+def vary_names(fields: Fields) -> tuple[bytes, ...] | None:
     """The request fields that chose this response; None: more than fields chose it (``*``)."""
-    names = fields.tokens(b"vary")
-    if all(name != b"*" and _NAME.fullmatch(name) for name in names):
-        return sorted(set(names))
-    return None
+    value = fields.combined.get(b"vary")
+    if value is None:
+        return ()
+    return _varied_by(value) if len(value) <= _MEMO else _varied_by.__wrapped__(value)
+
+
+@lru_cache(maxsize=128)
+def _varied_by(value: bytes) -> tuple[bytes, ...] | None:
+    names = {name for part in value.lower().split(b",") if (name := part.strip(b" \t"))}
+    return tuple(sorted(names)) if all(map(_is_name, names)) else None
+
+
+def _is_name(text: bytes) -> bool:
+    return text != b"*" and _NAME.fullmatch(text) is not None
 
 
 def variant(request: Fields, response: Fields) -> Variant:
     """Which variant this response is: () where its Vary names nothing."""
-    if b"vary" not in response:
+    if b"vary" not in response.combined:
         return ()
     return tuple((name, _normal(name, request)) for name in vary_names(response) or ())
 

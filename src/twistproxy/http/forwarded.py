@@ -123,11 +123,18 @@ WRITTEN_OVER: Final = _BELIEVED | {b"forwarded"}
 def other_spellings(fields: Fields) -> Set[bytes]:
     """Names such as ``x_forwarded_for``, which CGI and WSGI can't tell from those that we write."""
     names = fields.combined
-    if b"_" not in b"".join(names):  # one look at nearly every request
+    if _USUAL.issuperset(names):  # that is what is sent nearly always
         return _NONE
     return {name for name in names if b"_" in name and name.replace(b"_", b"-") in _BELIEVED}
 
 
+_USUAL: Final = WRITTEN_OVER | set(
+    b"""accept accept-encoding accept-language authorization cache-control connection
+    content-length content-type cookie dnt expect host if-modified-since if-none-match keep-alive
+    origin pragma priority range referer sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform
+    sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc te transfer-encoding
+    upgrade upgrade-insecure-requests user-agent via x-request-id x-requested-with""".split()
+)
 _NONE: Final[frozenset[bytes]] = frozenset()
 _NOBODY: Final = Told("")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")

@@ -6,7 +6,6 @@ differently is refused, never repaired.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from twistproxy.http import errors
@@ -18,8 +17,8 @@ from twistproxy.http.message import Request, Response
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
-# 18 digits: more than any disk holds, and still a machine word everywhere.
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+# More than any disk holds, and still a machine word everywhere.
+_DIGITS: Final = 18
 
 _VERSIONS_OF_HTTP: Final = (b"http", b"h2", b"h2c")
 
@@ -37,7 +36,7 @@ NOT_IN_TRAILERS: Final = frozenset(
 
 def request_framing(request: Request) -> int | Problem:
     """The length of a request's body, or CHUNKED (RFC 9112 §6.3)."""
-    fields = request.fields
+    fields = request.fields.combined
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
     if coding is None and length is None:
@@ -49,14 +48,14 @@ def request_framing(request: Request) -> int | Problem:
         return _bad(f"{request.method.decode()} has no body")
     if coding is None:
         assert length is not None
-        return int(length) if _LENGTH.fullmatch(length) else _bad("Content-Length is no number")
+        return int(length) if _is_length(length) else _bad("Content-Length is no number")
     if length is not None:
         return _bad("both Content-Length and Transfer-Encoding")
     if request.version == (1, 0):
         return _bad("Transfer-Encoding in HTTP/1.0")
     if coding.lower() == b"chunked":
         return CHUNKED
-    codings = fields.tokens(b"transfer-encoding")
+    codings = request.fields.tokens(b"transfer-encoding")
     if codings[-1:] != [b"chunked"] or b"chunked" in codings[:-1]:
         return _bad("chunked is not the last transfer coding, once")  # §6.3 rule 4
     return errors.UNKNOWN_CODING
@@ -64,13 +63,13 @@ def request_framing(request: Request) -> int | Problem:
 
 def response_framing(response: Response, method: bytes) -> int | Problem:
     """The length of a final response's body, CHUNKED or UNTIL_CLOSE (RFC 9112 §6.3)."""
-    fields = response.fields
+    fields = response.fields.combined
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
     if length is not None:
         if coding is not None:
             return errors.BAD_RESPONSE.about(why="both Content-Length and Transfer-Encoding")
-        if not _LENGTH.fullmatch(length):
+        if not _is_length(length):
             return errors.BAD_RESPONSE.about(why="Content-Length is no number")
     if coding is not None and (response.version == (1, 0) or coding.lower() != b"chunked"):
         return errors.RESPONSE_CODING
@@ -85,6 +84,11 @@ def response_framing(response: Response, method: bytes) -> int | Problem:
 
 def keeps_alive(version: tuple[int, int], fields: Fields) -> bool:
     """Whether the sender of this head will use the connection again (RFC 9112 §9.3)."""
+    value = fields.combined.get(b"connection")
+    if value is None:
+        return version >= (1, 1)
+    if value == b"keep-alive":
+        return True
     options = fields.tokens(b"connection")
     if version >= (1, 1):
         return b"close" not in options
@@ -98,6 +102,8 @@ def wants_upgrade(request: Request) -> bool:
     HTTP: a tunnel of requests past every rule (RFC 9113 §3.1 took that upgrade out).
     """
     fields = request.fields
+    if b"upgrade" not in fields.combined:
+        return False
     protocols = {token.partition(b"/")[0] for token in fields.tokens(b"upgrade")}
     return (
         bool(protocols)
@@ -115,6 +121,10 @@ def takes_upgrade(request: Request, response: Response) -> bool:
     offered = request.fields.tokens(b"upgrade")
     taken = response.fields.tokens(b"upgrade")
     return bool(taken) and all(protocol in offered for protocol in taken)
+
+
+def _is_length(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _DIGITS
 
 
 def _bad(why: str) -> Problem:
