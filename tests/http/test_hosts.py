@@ -14,6 +14,7 @@ LABELS = st.lists(st.sampled_from(["a", "b", "xn--bcher-kva", "example"]), min_s
 def test_the_most_specific_pattern_comes_first():
     assert list(patterns_of("a.b.c")) == ["a.b.c", ".a.b.c", "*.b.c", ".b.c", "*.c", ".c"]
     assert list(patterns_of("localhost")) == ["localhost", ".localhost"]
+    assert patterns_of("a" * 63 + ".example")[-2:] == ("*.example", ".example")
 
 
 MATCHES = {

@@ -51,6 +51,13 @@ def test_up_before_backup_before_down(outside: Any, down: str, order: list[str])
     assert found == order
 
 
+def test_the_only_one_is_tried_up_or_down(outside: Any) -> None:
+    pool = pool_of(outside, A)
+    for _ in range(2):
+        assert names(pool.order(b"")) == ["a"]
+        pool.servers[0].failed()
+
+
 def test_the_turn_goes_round(outside: Any) -> None:
     pool = pool_of(outside, A, B, C)
     assert names(next(pool.order(b"")) for _ in range(6)) == ["a", "b", "c", "a", "b", "c"]

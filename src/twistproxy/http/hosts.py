@@ -5,21 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 
 from twistproxy.http.uri import host_pattern
 
+# Hosts up to this length are worth remembering what they match: a megabyte or two.
+_KEPT_MAX = 64
 
-def patterns_of(host: str) -> Iterator[str]:
+
+def patterns_of(host: str) -> tuple[str, ...]:
     """Every pattern that a host in normal form matches, the most specific first."""
-    yield host
-    yield f".{host}"
+    return _patterns(host) if len(host) <= _KEPT_MAX else _patterns.__wrapped__(host)
+
+
+@lru_cache(512)
+def _patterns(host: str) -> tuple[str, ...]:
+    found = [host, f".{host}"]
     at = host.find(".")
     while at >= 0:
         above = host[at:]
-        yield f"*{above}"
-        yield above
+        found += f"*{above}", above
         at = host.find(".", at + 1)
+    return tuple(found)
 
 
 class HostPatterns:

@@ -87,23 +87,22 @@ class _Index:
 
     def first(self, question: Question) -> _Rule | None:
         best: _Rule | None = None
-        for rules in self._groups(question):
-            for rule in rules:
-                if best is not None and rule.place >= best.place:
-                    break
-                if rule.holds(question):
-                    best = rule
-                    break
-        return best
-
-    def _groups(self, question: Question) -> Iterator[list[_Rule]]:
-        """Each in the order of the configuration; together all whose `host` holds."""
         by_pattern = self._by_pattern
         if by_pattern:
             for pattern in patterns_for(question):
                 if pattern in by_pattern:
-                    yield by_pattern[pattern]
-        yield self._for_any
+                    best = _earliest(by_pattern[pattern], question, best)
+        return _earliest(self._for_any, question, best) if self._for_any else best
+
+
+def _earliest(rules: list[_Rule], question: Question, best: _Rule | None) -> _Rule | None:
+    """The first of these that holds, where it comes before the best so far; else that."""
+    for rule in rules:
+        if best is not None and rule.place >= best.place:
+            break
+        if rule.holds(question):
+            return rule
+    return best
 
 
 class Plan:
@@ -131,8 +130,10 @@ class Plan:
         else:
             verdict, hits = rule.verdict, rule.hits
         hits.count += 1
-        self._totals.decisions += 1
-        self._totals.denied += verdict.action == "deny"
+        totals = self._totals
+        totals.decisions += 1
+        if verdict.action == "deny":
+            totals.denied += 1
         return verdict
 
     def snapshot(self) -> dict[str, Any]:

@@ -62,6 +62,10 @@ class Pool:
 
         key: what the client hashes to.
         """
+        # Up or down, it is the one.
+        return iter(self.servers) if len(self.servers) == 1 else self._order(key)
+
+    def _order(self, key: bytes) -> Iterator[Server]:
         down = []
         for balancer in (self._first, self._backup):
             for server in balancer.order(key):

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
 
 from twistproxy.policy import Question
+
+_NONE: Final[dict[int, set[int]]] = {}
 
 
 class Client:
@@ -24,9 +27,10 @@ class Client:
 
     def holds(self, question: Question) -> bool:
         version, number = _number(question.client)
-        return any(
-            number >> bits in prefixes for bits, prefixes in self._networks.get(version, {}).items()
-        )
+        for bits, prefixes in self._networks.get(version, _NONE).items():
+            if number >> bits in prefixes:
+                return True
+        return False
 
 
 def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:

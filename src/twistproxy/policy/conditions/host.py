@@ -6,7 +6,7 @@ An IPv4-mapped IPv6 address leads to the IPv4 address, so rules see it as that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from twistproxy.http.hosts import patterns_of
 from twistproxy.http.uri import host_pattern
@@ -21,7 +21,7 @@ class Host:
         return not self.patterns.isdisjoint(patterns_for(question))
 
 
-def patterns_for(question: Question) -> Iterator[str]:
+def patterns_for(question: Question) -> tuple[str, ...]:
     """Every pattern that matches the question's host; as many as its labels, twice."""
     return patterns_of(_unmapped(question.target.host))
 

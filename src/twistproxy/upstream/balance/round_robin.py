@@ -10,7 +10,6 @@ later. Cost: a pass over the servers for each choice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 
 from attrs import define
 from zope.interface import implementer
@@ -33,11 +32,12 @@ class RoundRobin:
     def order(self, key: bytes) -> Iterator[Server]:
         left = self._turns
         while left:
-            total = 0
+            total, chosen = 0, left[0]
             for turn in left:
                 turn.due += turn.weight
                 total += turn.weight
-            chosen = max(left, key=attrgetter("due"))  # of equals, the first
+                if turn.due > chosen.due:  # of equals, the first
+                    chosen = turn
             chosen.due -= total
             yield chosen.server
             chosen.due += total

@@ -2,12 +2,14 @@
 ``*.shop.example`` only below; without hosts, any.
 
 Exact before wildcard, a longer suffix before a shorter one, any host last. A look-up costs two
-dict accesses per label of the host, however many routes there are.
+dict accesses per label of the host, however many routes there are, and one for a host that was
+there before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from twistproxy.config.model import Route
 from twistproxy.http.hosts import patterns_of
@@ -25,13 +27,18 @@ def by_host(routes: Sequence[Route], then: Callable[[Sequence[Route]], Find]) ->
             groups.setdefault(key, []).append(route)
     compiled = {key: then(group) for key, group in groups.items()}
 
+    if groups.keys() == {ANY}:
+        return compiled[ANY]
+
+    @lru_cache(1024)
+    def groups_of(host: str) -> tuple[Find, ...]:
+        return tuple(compiled[key] for key in (*patterns_of(host), ANY) if key in compiled)
+
     def find(target: Asked) -> Route | None:
-        for pattern in patterns_of(target.host):
-            inner = compiled.get(pattern)
-            if inner is not None and (route := inner(target)) is not None:
+        for inner in groups_of(target.host):
+            if (route := inner(target)) is not None:
                 return route
-        inner = compiled.get(ANY)
-        return None if inner is None else inner(target)
+        return None
 
     return find
 
