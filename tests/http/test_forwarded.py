@@ -12,7 +12,7 @@ from twistproxy.http import forwarded
 from twistproxy.http.fields import Fields
 from twistproxy.http.forwarded import Told, client_of
 
-TRUSTED = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"), ip_network("127.0.0.1/32")]
+TRUSTED = (ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"), ip_network("127.0.0.1/32"))
 FRONT, REAL = "10.0.0.1", "203.0.113.9"  # a trusted proxy, and who came to it
 FAKE = "198.51.100.66"  # whom a client would like to be
 
@@ -112,7 +112,7 @@ def test_the_client_is_the_first_that_nobody_vouches_for(peer, fields, client):
 
 @pytest.mark.parametrize("fields", [xff(FAKE), fwd(f"for={FAKE};proto=https;host=evil")])
 def test_without_trusted_proxies_nothing_is_believed(fields):
-    assert client_of(FRONT, lines(*fields), []) == Told(FRONT)
+    assert client_of(FRONT, lines(*fields), ()) == Told(FRONT)
 
 
 PROTO, HOST = "X-Forwarded-Proto: ", "X-Forwarded-Host: "
@@ -278,3 +278,17 @@ def test_a_long_host_or_chain_is_told_like_any_other():
     out.append(*forwarded.lines(Told(REAL, "http", host, chain), peer=FRONT, scheme="", host=""))
     assert out.get(b"x-forwarded-host") == host.encode()
     assert client_of("10.0.0.9", out, TRUSTED).chain == (*chain, FRONT)
+
+
+def test_what_is_believed_is_that_of_the_networks_asked_about():
+    fields, others = lines(*xff(f"{REAL}, 10.0.0.2")), (ip_network("10.0.0.1/32"),)
+    for _ in range(2):
+        assert client_of(FRONT, fields, TRUSTED).client == REAL
+        assert client_of(FRONT, fields, others).client == "10.0.0.2"
+        assert client_of(FRONT, fields, ()).client == FRONT
+
+
+def test_a_long_story_is_believed_like_a_short_one():
+    elements = [f"10.1.0.{n}" for n in range(100)]
+    told = client_of(FRONT, lines(*xff(", ".join([REAL, *elements]))), TRUSTED)
+    assert (told.client, told.chain) == (REAL, (REAL, *elements))

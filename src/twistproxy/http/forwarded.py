@@ -12,7 +12,7 @@ must therefore write or remove `X-Forwarded-For` too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -50,29 +50,27 @@ class _Hop:
     host: str | None
 
 
-def client_of(peer: str, fields: Fields, trusted: Sequence[Network]) -> Told:
+def client_of(peer: str, fields: Fields, trusted: tuple[Network, ...]) -> Told:
     """Who asked, when `peer` (text of an address) hands us a request with these fields.
 
     Where a trusted proxy names no address (malformed, ``unknown``, ``_hidden``), it is itself the
     last that we know of. Never raises.
     """
-    known = _peer(peer)
-    if known is None:
-        return _NOBODY
-    address, alone = known
-    if not trusted or not _is_in(address, trusted):
+    alone = _peer(peer)
+    if not trusted or not alone.client:
         return alone
-    scheme, host, chain = None, None, []
-    client = alone.client
-    for hop in _hops(fields):
-        scheme, host = hop.scheme or scheme, hop.host or host
-        if hop.address is None:
-            break
-        client = str(hop.address)
-        chain.append(client)
-        if not _is_in(hop.address, trusted):
-            break
-    return Told(client, scheme, host, tuple(reversed(chain)))
+    trust = _trust_in(trusted)
+    if not trust.has(alone.client):
+        return alone
+    combined = fields.combined
+    said: _Said
+    if b"forwarded" in combined and b"x-forwarded-for" not in combined:
+        said = (combined[b"forwarded"],)
+    else:
+        said = tuple(map(combined.get, _LISTS))
+    if sum(map(len, filter(None, said))) > _KEPT_SAID:
+        return trust.client_of.__wrapped__(alone.client, said)
+    return trust.client_of(alone.client, said)
 
 
 def lines(told: Told, *, peer: str, scheme: str, host: str) -> tuple[Line, ...]:
@@ -96,8 +94,8 @@ _KEPT_CHAIN = 2
 
 @lru_cache(512)
 def _lines(chain: tuple[str, ...], peer: str, scheme: str, host: str) -> tuple[Line, ...]:
-    known = _peer(peer)
-    nodes = chain if known is None else (*chain, known[1].client)
+    known = _peer(peer).client
+    nodes = (*chain, known) if known else chain
     # Servers take scheme and host from the first element, so that is where the client's are.
     first, *others = nodes or ("unknown",)
     elements = [
@@ -136,7 +134,6 @@ _USUAL: Final = WRITTEN_OVER | set(
     upgrade upgrade-insecure-requests user-agent via x-request-id x-requested-with""".split()
 )
 _NONE: Final[frozenset[bytes]] = frozenset()
-_NOBODY: Final = Told("")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # An address in brackets or an IPv4 address, with a port, which may be obfuscated (RFC 7239 §6).
 _WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
@@ -146,15 +143,56 @@ _PAIR = re.compile(rf'[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*')
 _ESCAPED = re.compile(r"\\(.)")
 
 
-def _hops(fields: Fields) -> Iterator[_Hop]:
+#: The value of Forwarded, or those of `_LISTS`.
+_Said = tuple[bytes | None, ...]
+_LISTS: Final = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+# What is said in so many bytes is remembered: a client's next request says the same.
+_KEPT_SAID: Final = 256
+
+
+class _Trust:
+    """In these networks; and what it was asked of late."""
+
+    def __init__(self, networks: tuple[Network, ...]) -> None:
+        def has(address: str) -> bool:
+            number = ip_address(address)
+            return any(number in network for network in networks)
+
+        def client_of(peer: str, said: _Said) -> Told:
+            client, scheme, host, chain = peer, None, None, []
+            for hop in _hops(said):
+                scheme, host = hop.scheme or scheme, hop.host or host
+                if hop.address is None:
+                    break
+                client = str(hop.address)
+                chain.append(client)
+                if not known(client):
+                    break
+            return Told(client, scheme, host, tuple(reversed(chain)))
+
+        self.networks = networks
+        self.has = known = lru_cache(1024)(has)
+        self.client_of = lru_cache(1024)(client_of)
+
+
+def _trust_in(networks: tuple[Network, ...]) -> _Trust:
+    """The one of a configuration, until there is another."""
+    global _latest
+    if networks is not _latest.networks:
+        _latest = _Trust(networks)
+    return _latest
+
+
+_latest = _Trust(())
+
+
+def _hops(said: _Said) -> Iterator[_Hop]:
     """What the proxies before us said, the nearest first."""
-    if b"forwarded" in fields and b"x-forwarded-for" not in fields:
-        return map(_hop, _elements(fields, b"forwarded"))
+    if len(said) == 1:
+        return map(_hop, _elements(said[0]))
     # Lists are aligned by their right ends: a proxy appends to all of them, or replaces what is
     # there by one value, which then stands for every hop.
-    nodes = _elements(fields, b"x-forwarded-for") or [""]
-    schemes = _elements(fields, b"x-forwarded-proto") or [""]
-    hosts = _elements(fields, b"x-forwarded-host") or [""]
+    nodes, schemes, hosts = (_elements(value) or [""] for value in said)
     return (
         _Hop(
             _address(node),
@@ -181,13 +219,13 @@ def _hop(element: str) -> _Hop:
     )
 
 
-def _elements(fields: Fields, name: bytes) -> list[str]:
+def _elements(value: bytes | None) -> list[str]:
     """The elements of a list, the last first.
 
     A comma ends an element in quotes too: nothing that we read holds one, and so a quote that a
     client leaves open can't swallow what the proxies after it append.
     """
-    parts = (fields.get(name) or b"").decode("latin-1").split(",")
+    parts = (value or b"").decode("latin-1").split(",")
     return [text for part in reversed(parts) if (text := part.strip(" \t"))]
 
 
@@ -210,14 +248,10 @@ def _address(node: str) -> Address | None:
 
 
 @lru_cache(1024)  # of those who ask now, most ask again
-def _peer(text: str) -> tuple[Address, Told] | None:
-    """A peer's address, and what is believed where it is not; None where it has none."""
+def _peer(text: str) -> Told:
+    """What is known of a peer that is not believed: its address in normal form, if it has one."""
     address = _address(text.partition("%")[0])
-    return None if address is None else (address, Told(str(address)))
-
-
-def _is_in(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks)
+    return Told("" if address is None else str(address))
 
 
 def _scheme(text: str) -> str | None:
