@@ -110,10 +110,3 @@ def test_what_is_not_tracked_goes_when_nobody_has_it() -> None:
 def test_plain_values_are_not_tracked_anyhow() -> None:
     assert untracked(b"plain") == b"plain"
     assert untracked(()) == ()
-
-
-def test_where_python_is_another_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(garbage, "pythonapi", None)
-    thing = Thing()
-    assert untracked(thing) is thing
-    assert gc.is_tracked(thing)

@@ -22,10 +22,9 @@ AT_LAST: Final = 3600.0
 
 _T = TypeVar("_T")
 
-if pythonapi := getattr(ctypes, "pythonapi", None):  # CPython
-    _untrack = pythonapi.PyObject_GC_UnTrack
-    _untrack.argtypes = (ctypes.py_object,)
-    _untrack.restype = None
+_untrack = ctypes.pythonapi.PyObject_GC_UnTrack
+_untrack.argtypes = (ctypes.py_object,)
+_untrack.restype = None
 
 
 def untracked(thing: _T) -> _T:
@@ -34,7 +33,7 @@ def untracked(thing: _T) -> _T:
     For what there is a lot of, and what can't be in a cycle, now or later; of tuples of plain
     values Python finds that out by itself.
     """
-    if pythonapi and gc.is_tracked(thing):
+    if gc.is_tracked(thing):  # else it need not be of a kind that can be
         _untrack(thing)
     return thing
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from attrs import define, field
 
@@ -27,8 +28,7 @@ _CHUNK = 64
 # Keys whose last invalidation is remembered, for what was on its way then.
 _REMEMBERED = 1024
 _ANYBODY = Request(b"GET", b"", Fields())
-# Requests without one of these take what is fresh. Whatever else is done with them, is done by
-# who has the answer.
+# What a request can have that matters here; its other conditions are judged with the answer.
 _SPECIAL = frozenset(
     {
         b"cache-control",
@@ -40,7 +40,8 @@ _SPECIAL = frozenset(
         b"transfer-encoding",
     }
 )
-
+# Without one of these a response is neither fresh nor can it be confirmed.
+_REUSED_BY = frozenset({b"cache-control", b"etag", b"expires", b"last-modified"})
 
 #: What answers the request: the stored response itself.
 Hit = Stored
@@ -60,8 +61,7 @@ class Stale:
     conditions: list[tuple[bytes, bytes]]
 
 
-@define(eq=False)
-class Miss:
+class Miss(NamedTuple):
     """Nothing stored can be used.
 
     reason: for Cache-Status' fwd: "uri-miss", "vary-miss", "method" or "bypass", and as for
@@ -72,6 +72,9 @@ class Miss:
     reason: str
     detail: str | None = None
     only_if_cached: bool = False
+
+
+_UNKNOWN = Miss("uri-miss")
 
 
 @define(eq=False, repr=False)
@@ -154,32 +157,33 @@ class Cache:
 
     def lookup(self, key: Key, request: Request, now: float) -> Hit | Stale | Miss:
         """What is stored under `key` for this request (RFC 9111 §4)."""
-        if request.method == b"GET" and self.enabled:
+        # Nearly every request is a GET that asks for nothing special: what is fresh will do.
+        if (
+            request.method == b"GET"
+            and self.enabled
+            and _SPECIAL.isdisjoint(request.fields.combined)
+        ):
             variants = self._store.get(key)
-            # Nearly every hit: one response, which is fresh, for who asks for nothing special.
-            if len(variants) == 1:
-                stored = variants[0]
-                if (
-                    now < stored.fresh_until
-                    and not stored.variant
-                    and _SPECIAL.isdisjoint(request.fields.combined)
-                ):
-                    self._hits += 1
-                    stored.uses += 1
-                    return stored
+            if not variants:
+                self._misses += 1
+                return _UNKNOWN
+            stored: Stored | None = variants[0]
+            if len(variants) > 1 or variants[0].variant:
+                stored = _chosen(variants, request.fields)
+            if stored is not None and now < stored.fresh_until:
+                self._hits += 1
+                stored.uses += 1
+                return stored
         return self._lookup(key, request, now)
 
     def _lookup(self, key: Key, request: Request, now: float) -> Hit | Stale | Miss:
         """As the RFC has it."""
         fields = request.fields
+        asked = caching.request_directives(fields)
         bypass = self._bypass(request)
         if bypass is not None:
             self._bypassed += 1
-            bypass.only_if_cached = (
-                b"cache-control" in fields and caching.request_directives(fields).only_if_cached
-            )
-            return bypass
-        asked = caching.request_directives(fields)
+            return bypass._replace(only_if_cached=asked.only_if_cached)
         variants = self._store.get(key)
         stored = _chosen(variants, fields)
         if stored is None:
@@ -254,7 +258,10 @@ class Cache:
             return "method"
         if length is not None and length > self.max_object:
             return "too-large"
-        return caching.may_store(request, response)
+        refusal = caching.may_store(request, response)
+        if refusal is None and _REUSED_BY.isdisjoint(response.fields.combined):
+            return "no-freshness"
+        return refusal
 
     def refresh(
         self, stale: Stale, response: Response, requested: float, received: float
