@@ -283,8 +283,9 @@ def stored_fields(fields: Fields, received: float) -> Fields:
     It has a valid Date, that of the receipt where none came (RFC 9110 §6.6.1).
     """
     withheld = response_directives(fields).withheld
-    kept = response_fields(fields, keep_upgrade=False).without(_NOT_STORED | withheld)
-    if _date(kept, b"date", received) is None:
+    also = _NOT_STORED | withheld if withheld else _NOT_STORED
+    kept = response_fields(fields, keep_upgrade=False, also=also)
+    if _date(fields, b"date", received) is None:
         kept.set(b"Date", format_date(received))
     return kept
 
@@ -328,7 +329,7 @@ def freshness(response: Response, requested: float, received: float) -> Freshnes
     fields = response.fields
     said = response_directives(fields)
     date = _date(fields, b"date", received)
-    age = fields.get(b"age")
+    age = fields.combined.get(b"age")
     age_value = 0 if age is None else _seconds(age.partition(b",")[0].rstrip(b" \t"))
     # In whole seconds, as a Date is: its rounding must not cost what lives for a second.
     apparent = 0.0 if date is None else max(0.0, received // 1 - date)
@@ -344,11 +345,11 @@ def freshness(response: Response, requested: float, received: float) -> Freshnes
 
 
 def _lifetime(response: Response, said: ResponseDirectives, made: float, now: float) -> float:
-    fields = response.fields
     if said.s_maxage is not None:
         return said.s_maxage
     if said.max_age is not None:
         return said.max_age
+    fields = response.fields
     if b"expires" in fields:
         expires = _date(fields, b"expires", now)
         return 0.0 if expires is None else max(0.0, expires - made)
@@ -359,7 +360,7 @@ def _lifetime(response: Response, said: ResponseDirectives, made: float, now: fl
 
 
 def _date(fields: Fields, name: bytes, now: float) -> int | None:
-    value = fields.get(name)
+    value = fields.combined.get(name)
     return None if value is None else parse_date(value, now)
 
 
@@ -426,7 +427,7 @@ def selects(request: Fields, wanted: Variant) -> bool:
 
 def _normal(name: bytes, fields: Fields) -> bytes | None:
     # Only where the field is known to mean the same: a wrong match would be a wrong answer.
-    value = fields.get(name)
+    value = fields.combined.get(name)
     if value is None or name not in _ANY_ORDER or len(value) > _MEMO:
         return value
     return _in_order(value)

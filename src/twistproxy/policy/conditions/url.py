@@ -23,4 +23,8 @@ class Url:
 
     def holds(self, question: Question) -> bool:
         target = question.target
-        return bool(target.scheme) and any(pattern.search(target.url) for pattern in self._patterns)
+        if target.scheme:
+            for pattern in self._patterns:
+                if pattern.search(target.url):
+                    return True
+        return False
