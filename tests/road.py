@@ -403,6 +403,12 @@ class Client:
         self.start(response, None if length is None else int(length), content)
         self.finish()
 
+    def pass_on(self, splicer: Splicer, leg: Any) -> bool:
+        return False
+
+    def sink(self) -> None:
+        return None
+
     def write(self, data: bytes) -> None:
         assert self._open
         self._give(data)

@@ -39,6 +39,7 @@ from twistproxy.upstream import problem_of
 from twistproxy.upstream.server import Server
 from twistproxy.wire import ClientStream
 from twistproxy.wire.http1 import encode
+from twistproxy.wire.http1.passage import WORTH
 from twistproxy.wire.http1.server_leg import ServerLeg
 
 _log = Logger()
@@ -113,6 +114,7 @@ class Exchange:
     _replay: list[bytes] | None = None  # what came of the body, if it is kept
     _body_ended = True
     _trailers: Fields | None = None
+    _tried_to_pass = False  # the request's body on in the kernel
     _reply_from: tuple[memoryview, int] | None = None
     _sent = 0.0  # when the server was asked, on our clock
 
@@ -334,6 +336,12 @@ class Exchange:
                 self._replay = None
         if self._leg is not None:
             self._leg.write(data)
+            if self._replay is None and not self._tried_to_pass:
+                self._tried_to_pass = True
+                self.stream.pass_on(self.road.splicer, self._leg)
+
+    def request_passed(self, count: int) -> None:
+        self.bytes_in += count
 
     def body_ended(self, trailers: Fields | None) -> None:
         self._body_ended = True
@@ -470,6 +478,12 @@ class Exchange:
         self._start(
             Response(response.status, fields, response.reason, response.version), length, data
         )
+        large = length is not None and length - len(data) >= WORTH
+        if large and self._writer is None and self._leg is not None:
+            self._leg.pass_on(self.road.splicer, self.stream)
+
+    def answer_passed(self, count: int) -> None:
+        self.bytes_out += count
 
     def data_received(self, data: bytes) -> None:
         if self._writer is not None:

@@ -223,6 +223,11 @@ class Lift:
         """Bytes that the sink took until now."""
         return self._way.moved
 
+    @property
+    def waits_for_sink(self) -> bool:
+        """Whether it is the sink's turn, and not the source's."""
+        return self._way.waits_for_sink
+
     def cancel(self) -> None:
         """No more, and `ended` is not called. Bytes that were read may be lost: the source
         can't be read on, nor the sink be written to. Nothing if it has ended."""
@@ -275,6 +280,11 @@ class Way:
             source.watch_reading()
         else:
             sink.watch_writing()
+
+    @property
+    def waits_for_sink(self) -> bool:
+        """Whether bytes are there that the sink does not take."""
+        return self._vessel is not None or not self._flushed
 
     def pump(self) -> None:
         """Move what can be moved now, and watch for what is missing."""

@@ -11,7 +11,7 @@ To add a protocol for clients: a leg that offers `ClientStream` and calls a `Cli
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, frozen
 from twisted.internet.interfaces import IProtocol
@@ -20,6 +20,7 @@ from twistproxy.config.model import Limits, Timeouts
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
+from twistproxy.net.splice import Splicer
 
 
 @define
@@ -91,11 +92,23 @@ class ClientStream(Protocol):
 
     def resume_request(self) -> None: ...
 
+    def sink(self) -> Any:
+        """What a server leg's `pass_on` needs; None where bytes can't go past this leg."""
+
+    def pass_on(self, splicer: Splicer, leg: Any) -> bool:
+        """Have the rest of the request's body go to the server leg in the kernel; whether that
+        is worth it and can be done.
+        """
+
 
 class ClientSide(Protocol):
     """What a client leg tells the exchange it began."""
 
     def body_received(self, data: bytes) -> None: ...
+
+    def request_passed(self, count: int) -> None:
+        """So many bytes of the body went to the server without passing here."""
+
     def body_ended(self, trailers: Fields | None) -> None: ...
 
     def body_broken(self, problem: Problem) -> None:
@@ -144,6 +157,10 @@ class ServerSide(Protocol):
         """The final head, with what came of the body in the same read."""
 
     def data_received(self, data: bytes) -> None: ...
+
+    def answer_passed(self, count: int) -> None:
+        """So many bytes of the body went to the client without passing here."""
+
     def response_ended(self, trailers: Fields | None) -> None: ...
 
     def switched(self, response: Response) -> None:

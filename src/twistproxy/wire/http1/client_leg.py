@@ -35,12 +35,14 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.framing import keeps_alive, request_framing
 from twistproxy.http.message import Request, Response
+from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
 from twistproxy.net.tls import server_name
 from twistproxy.wire import ClientSide, Door, Peer, Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1 import body, encode, head
 from twistproxy.wire.http1.handover import hand_over
+from twistproxy.wire.http1.passage import WORTH, Leg, Passage
 from twistproxy.wire.http1.valve import Progress, bound_unsent
 
 IDLE, HEAD, BODY, ANSWERED, CLOSING, TUNNEL, LOST = (
@@ -102,6 +104,7 @@ class ClientLeg(Protocol):
         self._stalled: Progress | None = None  # the client does not read
         self._unread = False  # bytes may come that no request of ours begins with
         self._tunnel: IProtocol | None = None
+        self.passage: Passage | None = None  # of the request's body or the answer's
         # Of the current exchange:
         self._method = b""  # none: there is no exchange
         self._version = (1, 1)
@@ -168,6 +171,8 @@ class ClientLeg(Protocol):
         self.legs.clients.leave(self)
         self._buffer = b""
         self._reader = self._unfinished = self._stalled = None
+        if self.passage is not None:
+            self.passage.cancel()
         side, self._side = self._side, None
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
@@ -203,7 +208,10 @@ class ClientLeg(Protocol):
 
     def expired(self) -> None:
         """The deadline of the current state has passed."""
-        if self._stalled is not None:
+        passage = self.passage
+        if passage is not None and not passage.waits_for(self):
+            self._wait_for(self.legs.terms.timeouts.body)  # it is the other leg's turn
+        elif self._stalled is not None:
             if self._stalled.made():
                 self._wait_for(self.legs.terms.timeouts.body)
             else:
@@ -353,16 +361,22 @@ class ClientLeg(Protocol):
                 side.body_received(data)
             return False
         self._buffer = rest
-        self._reader = None
         self._state = ANSWERED
         self._wait()
         if data and side is not None:
             side.body_received(data)
-        if side is not None and self._side is side:
-            side.body_ended(reader.trailers)
+        self._body_complete(reader.trailers)
+        return True
+
+    def _body_complete(self, trailers: Fields | None) -> None:
+        self._reader = None
+        if self._state == BODY:
+            self._state = ANSWERED
+            self._wait()
+        if self._side is not None:
+            self._side.body_ended(trailers)
         if not self._method and self._state == ANSWERED:  # it was answered before
             self._next()
-        return True
 
     def _break_body(self, problem: Problem) -> None:
         """The body ends here, and so does what can be read of this connection."""
@@ -440,7 +454,7 @@ class ClientLeg(Protocol):
     # -- answering --------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
-        if self._stalled is not None or self._state in _OVER:
+        if self._stalled is not None or self.passage is not None or self._state in _OVER:
             return
         self._stalled = Progress(self.transport)
         self._wait_for(self.legs.terms.timeouts.body)
@@ -448,7 +462,7 @@ class ClientLeg(Protocol):
             self._side.pause_response()
 
     def resumeProducing(self) -> None:
-        if self._stalled is None or self._state in _OVER:
+        if self._stalled is None or self.passage is not None or self._state in _OVER:
             return
         self._stalled = None
         self._wait()
@@ -566,11 +580,58 @@ class ClientLeg(Protocol):
         else:
             self._lose()
 
+    # -- past us: see `Passage` --------------------------------------------------------
+
+    def pass_on(self, splicer: Splicer, leg: Any) -> bool:
+        """Have the rest of the request's body go to the server in the kernel, if that is worth it
+        and can be done; as `ClientSide.request_passed` tells.
+        """
+        reader = self._reader
+        if not isinstance(reader, body.Length) or reader.left - len(self._buffer) < WORTH:
+            return False
+        sink = leg.sink()
+        if self._buffer or sink is None or not Passage(self, sink, reader).begin(splicer):
+            return False
+        self._held = True
+        return True
+
+    def sink(self) -> Leg | None:
+        """This leg, if the bytes of the answer's body are written to it as they are."""
+        over = self._state in _OVER
+        return None if over or self._chunked or self._bodiless or self.passage is not None else self
+
+    def lent(self) -> None:
+        self._stalled = Progress(self.transport)
+        self._wait_for(self.legs.terms.timeouts.body)
+
+    def taken(self) -> None:
+        self._wait_for(self.legs.terms.timeouts.body)
+
+    def passed(self, count: int) -> None:
+        self._wait()
+        if self._side is not None:
+            self._side.request_passed(count)
+
+    def returned(self) -> None:
+        if self._state in _OVER:
+            return
+        self._stalled = None
+        self._wait()
+        if self._held:
+            self._resume()
+
+    def passed_all(self) -> None:
+        if self._state == BODY:
+            self._body_complete(None)
+            self._read()
+
     def _lose(self) -> None:
         self._close_down()
         self.transport.loseConnection()
 
     def _close_down(self) -> None:
+        if self.passage is not None:
+            self.passage.cancel()
         self._state = CLOSING
         self._buffer = b""
         self._reader = self._unfinished = None

@@ -27,10 +27,12 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.framing import CHUNKED, UNTIL_CLOSE, keeps_alive, response_framing
 from twistproxy.http.message import Request
+from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
-from twistproxy.wire import ServerSide, Terms
+from twistproxy.wire import ClientStream, ServerSide, Terms
 from twistproxy.wire.http1 import body, encode, head
 from twistproxy.wire.http1.handover import hand_over
+from twistproxy.wire.http1.passage import WORTH, Leg, Passage
 from twistproxy.wire.http1.valve import Progress, bound_unsent
 
 IDLE, HEAD, BODY, TUNNEL, LOST = "idle", "head", "body", "tunnel", "lost"
@@ -78,6 +80,7 @@ class ServerLeg(Protocol):
         self._held = False  # the transport is paused by us
         self._stalled: Progress | None = None  # the server does not read
         self._ending = False  # nothing more is asked or read
+        self.passage: Passage | None = None  # of the request's body or the answer's
 
     @property
     def usable(self) -> bool:
@@ -133,6 +136,8 @@ class ServerLeg(Protocol):
     def abort(self) -> None:
         self._side = None
         self._ending = True
+        if self.passage is not None:
+            self.passage.cancel()
         if self._state != LOST:
             self.transport.abortConnection()
 
@@ -145,14 +150,14 @@ class ServerLeg(Protocol):
             self.transport.loseConnection()
 
     def pauseProducing(self) -> None:
-        if self._stalled is None:
+        if self._stalled is None and self.passage is None:
             self._stalled = Progress(self.transport)
             self.deadline = self._sweep.now + self._timeout
             if self._side is not None:
                 self._side.pause_request()
 
     def resumeProducing(self) -> None:
-        if self._stalled is not None:
+        if self._stalled is not None and self.passage is None:
             self._stalled = None
             self._wait()
             if self._side is not None:
@@ -293,11 +298,55 @@ class ServerLeg(Protocol):
             self._wait()
             self.transport.resumeProducing()
 
+    # -- past us: see `Passage` --------------------------------------------------------
+
+    def pass_on(self, splicer: Splicer, stream: ClientStream) -> bool:
+        """Have the rest of the answer's body go to the client in the kernel, if that is worth it
+        and can be done; as `ServerSide.body_passed` tells.
+        """
+        reader = self._reader
+        if not isinstance(reader, body.Length) or reader.left < WORTH or self._ending:
+            return False
+        sink = stream.sink()
+        if sink is None or not Passage(self, sink, reader).begin(splicer):
+            return False
+        self._held = False
+        return True
+
+    def sink(self) -> Leg | None:
+        """This leg, if the bytes of the request's body are written to it as they are."""
+        return None if self._chunked or self._ending or self.passage is not None else self
+
+    def lent(self) -> None:
+        self._stalled = Progress(self.transport)
+        self.deadline = self._sweep.now + self._timeout
+
+    def taken(self) -> None:
+        self.deadline = self._sweep.now + self._timeout
+
+    def passed(self, count: int) -> None:
+        self._wait()
+        if self._side is not None:
+            self._side.answer_passed(count)
+
+    def returned(self) -> None:
+        self._stalled = None
+        if not self._ending:
+            self._wait()
+            self.transport.resumeProducing()
+
+    def passed_all(self) -> None:
+        if not self._ending:
+            self._complete(None, b"")
+
     def expired(self) -> None:
+        passage = self.passage
         if self.usable:
             self.close()
         elif self._side is None:
             self.abort()
+        elif passage is not None and not passage.waits_for(self):
+            self.deadline = self._sweep.now + self._timeout  # it is the other leg's turn
         elif self._stalled is not None:
             if self._stalled.made():
                 self.deadline = self._sweep.now + self._timeout
@@ -323,6 +372,8 @@ class ServerLeg(Protocol):
         self._ending = True
         self._buffer = b""
         self._unfinished = self._stalled = None
+        if self.passage is not None:
+            self.passage.cancel()
         self._sweep.forget(self)
         self._lost(self)
         tunnel, self._tunnel = self._tunnel, None

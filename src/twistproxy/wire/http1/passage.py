@@ -1,0 +1,103 @@
+"""A body of known length that nobody looks at: from one leg's socket to the other's, past us.
+
+While it lasts both legs leave their transports alone: the source's is paused, and nothing is
+written to the sink's. Each keeps its own time: the source while bytes are waited for, the sink
+while it does not take them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from twistproxy.net.splice import Lift, Splicer, Why
+from twistproxy.wire.http1.body import Length
+
+#: Bytes from which on it costs less than to read and to write them.
+WORTH: Final = 256 << 10
+
+
+class Leg(Protocol):
+    """What a passage is between."""
+
+    transport: Any
+    passage: Passage | None
+
+    def lent(self) -> None:
+        """To a sink: a passage has begun."""
+
+    def passed(self, count: int) -> None:
+        """To a source: the sink took so many bytes."""
+
+    def taken(self) -> None:
+        """To a sink: likewise."""
+
+    def returned(self) -> None:
+        """To both: the transport is yours again."""
+
+    def passed_all(self) -> None:
+        """To a source, after `returned`: the body is complete."""
+
+
+class Passage:
+    """The rest of the body that `reader` is at."""
+
+    __slots__ = ("_lift", "_reader", "_sink", "_source")
+
+    def __init__(self, source: Leg, sink: Leg, reader: Length) -> None:
+        self._source: Leg | None = source
+        self._sink: Leg | None = sink
+        self._reader = reader
+        self._lift: Lift | None = None
+
+    def begin(self, splicer: Splicer) -> bool:
+        """Whether it has; if it can't be done nothing has changed."""
+        source, sink = self._source, self._sink
+        assert source is not None
+        assert sink is not None
+        self._lift = splicer.lift(
+            source.transport, sink.transport, self._reader.left, self._moved, self._ended
+        )
+        if self._lift is None:
+            self._source = self._sink = None
+            return False
+        source.passage = sink.passage = self
+        sink.lent()
+        return True
+
+    def waits_for(self, leg: Leg) -> bool:
+        """Whose turn it is: the sink's while there are bytes that it does not take."""
+        lift = self._lift
+        return lift is not None and leg is (self._sink if lift.waits_for_sink else self._source)
+
+    def cancel(self) -> None:
+        """Neither leg can go on with its message: bytes may be lost. Nothing if it is over."""
+        lift, _, _ = self._over()
+        if lift is not None:
+            lift.cancel()
+
+    def _moved(self, count: int) -> None:
+        self._reader.left -= count
+        if self._source is not None:
+            self._source.passed(count)
+        if self._sink is not None:
+            self._sink.taken()
+
+    def _ended(self, moved: int, why: Why) -> None:
+        _, source, sink = self._over()
+        if source is None or sink is None:
+            return
+        if why == "sink":
+            sink.transport.abortConnection()
+            return
+        sink.returned()
+        source.returned()  # and if it is lost, its transport says so
+        if not why:
+            source.passed_all()
+
+    def _over(self) -> tuple[Lift | None, Leg | None, Leg | None]:
+        lift, source, sink = self._lift, self._source, self._sink
+        self._lift = self._source = self._sink = None
+        for leg in (source, sink):
+            if leg is not None:
+                leg.passage = None
+        return lift, source, sink
