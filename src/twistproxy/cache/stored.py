@@ -83,7 +83,7 @@ class Stored:
         body: bytes = b"",
     ) -> None:
         self.key = untracked(key)
-        self.variant = untracked(variant)
+        self.variant = untracked(tuple([untracked(choice) for choice in variant]))
         self.status = status
         self.reason = reason
         self.lines = fields.encode()
