@@ -7,7 +7,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import origin
@@ -41,7 +41,7 @@ class Subject:
         self.folder = folder
         self._pair = pair
         self._children: list[Child] = []
-        self.started_in = self.start()
+        self.start()
 
     def start(self) -> float:
         """Start it on new ports; seconds until it had answered. Raises Missing, Invalid."""
@@ -90,6 +90,7 @@ class Subject:
 #: One measurement: a figure's name and its value.
 Figures = Mapping[str, float]
 Measure = Callable[[Subject, Settings], Figures]
+LoadOf = Callable[[Subject, Settings], Load]
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,6 @@ class Target:
     limit: float
     peer: str | None = None
     at_least: bool = False
-
-    @property
-    def text(self) -> str:
-        times = f" × {self.peer}" if self.peer else ""
-        return f"{self.figure} {'≥' if self.at_least else '≤'} {self.limit:g}{times}"
 
     def value(self, ours: str, medians: Mapping[str, Figures]) -> float | None:
         """What was reached; None where it was not measured."""
@@ -156,7 +152,7 @@ class Outcome:
         }
 
 
-def per_answer(load: Callable[[Subject, Settings], Load]) -> Measure:
+def per_answer(load: LoadOf) -> Measure:
     """The measure of a load: CPU of the proxy per answer, answers per second and their times."""
 
     def measure(subject: Subject, settings: Settings) -> Figures:
@@ -201,7 +197,7 @@ def run(
         if rounds > 1:
             for subject in subjects:
                 with _noting(outcome, subject.peer.name):
-                    row.measure(subject, Settings(1.0, 1, settings.scale, settings.smoke))
+                    row.measure(subject, replace(settings, seconds=1.0))
         for _ in range(rounds):
             for subject in subjects:
                 name = subject.peer.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.request import urlopen
 
 from bench.machine import LOAD_CORES, Child, Command, free_port, program, takes_connections, until
 from bench.text import Text
@@ -34,7 +35,6 @@ http {
   uwsgi_temp_path @folder/uwsgi;
   scgi_temp_path @folder/scgi;
   sendfile on;
-  tcp_nopush on;
   open_file_cache max=100;
   open_file_cache_valid 1h;
   keepalive_requests 1000000000;
@@ -46,6 +46,7 @@ http {
     location /fresh/ { add_header Cache-Control no-store; }
     location /kept/ { add_header Cache-Control "max-age=3600"; }
     location = /fresh/1k { add_header Cache-Control no-store; return 200 @small; }
+    location = /count { stub_status; }
     location = /kept/1k { add_header Cache-Control "max-age=3600"; return 200 @small; }
   }
 }
@@ -81,3 +82,10 @@ class Origin:
 
     def close(self) -> None:
         self._child.stop()
+
+
+def requests(port: int) -> int:
+    """How many it has had so far, this one included."""
+    with urlopen(f"http://127.0.0.1:{port}/count") as answer:
+        # "Active connections: 1 / server accepts handled requests / 7 7 31 / ..."
+        return int(answer.read().split(b"\n")[2].split()[2])

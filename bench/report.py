@@ -63,12 +63,17 @@ def row_text(outcome: Outcome) -> str:
     return "\n".join(parts) + "\n"
 
 
+def wanted(target: Target) -> str:
+    times = f" × {target.peer}" if target.peer else ""
+    return f"{FIGURES[target.figure][0]} {'≥' if target.at_least else '≤'} {target.limit:g}{times}"
+
+
 def verdict(target: Target, outcome: Outcome) -> str:
     value = target.value(outcome.row.ours, outcome.medians)
     if value is None:
-        return f"not measured  {target.text}"
+        return f"not measured  {wanted(target)}"
     mark = "reached    " if target.reached(value) else "NOT REACHED"
-    return f"{mark}  {target.text}: {value:.2f}"
+    return f"{mark}  {wanted(target)}: {value:.2f}"
 
 
 def summary_text(outcomes: Iterable[Outcome]) -> str:
@@ -111,7 +116,7 @@ def as_json(
 def _target(target: Target, outcome: Outcome) -> dict[str, Any]:
     value = target.value(outcome.row.ours, outcome.medians)
     reached = None if value is None else target.reached(value)
-    return {"target": target.text, "limit": target.limit, "value": value, "reached": reached}
+    return {"target": wanted(target), "limit": target.limit, "value": value, "reached": reached}
 
 
 def machine() -> dict[str, str]:

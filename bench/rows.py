@@ -7,48 +7,71 @@ CPU of the proxy's whole process tree.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 
-from bench import crowd
-from bench.load import Load, handshakes, tunnels, wrk
-from bench.machine import HERE
-from bench.measure import Figures, Measure, Row, Settings, Subject, Target, per_answer
+from bench import crowd, origin
+from bench.load import CONNECTIONS, Load, handshakes, tunnels, wrk
+from bench.machine import HERE, Invalid
+from bench.measure import Figures, LoadOf, Measure, Row, Settings, Subject, Target, per_answer
 from bench.peers.twistproxy import PAUSES
 
 #: Figures of a load, as printed; what each is stands in report.py.
 PER_ANSWER = ("cpu_us", "per_s", "p50_ms", "p99_ms", "busy", "memory_mb")
 PER_GB = ("cpu_s_per_gb", "gb_per_s", "busy", "memory_mb")
 
-CONNECTIONS = 10_000
+CROWD = 10_000
 OBJECTS = 200_000
 SLOW_CLIENTS = 2_000
 #: A rate that our own client keeps without being what is measured, requests a second.
 STEADY = 4_000
 
 
+def from_where_it_should(path: str, load: LoadOf) -> LoadOf:
+    """`load`, held against what the server was asked meanwhile: each time, or hardly ever."""
+
+    def checked(subject: Subject, settings: Settings) -> Load:
+        before = origin.requests(subject.origin)
+        found = load(subject, settings)
+        asked = origin.requests(subject.origin) - before
+        if path.startswith("/fresh/") and asked < found.answers:
+            raise Invalid(f"{found.answers} answers, but the server was asked {asked} times")
+        # At first all connections may ask for what nobody has stored yet.
+        if path.startswith("/kept/") and asked > 2 * CONNECTIONS:
+            raise Invalid(f"the server was asked {asked} times for what should be in the cache")
+        return found
+
+    return checked
+
+
 def asked_by_wrk(door: str, path: str, **choices: object) -> Measure:
     def load(subject: Subject, settings: Settings) -> Load:
         return wrk(subject.ask(door, path), settings.seconds, choices)
 
-    return per_answer(load)
+    return per_answer(from_where_it_should(path, load))
 
 
-def _handshakes(subject: Subject, settings: Settings) -> Load:
-    return handshakes(subject.ask("tls", "/kept/1k"), settings.seconds)
+def asked_after_handshakes(path: str) -> Measure:
+    def load(subject: Subject, settings: Settings) -> Load:
+        return handshakes(subject.ask("tls", path), settings.seconds)
+
+    return per_answer(from_where_it_should(path, load))
 
 
-def _tunnels(path: str, threads: int, subject: Subject, settings: Settings) -> Load:
+def asked_in_tunnels(path: str, threads: int) -> Measure:
     """By CONNECT where the peer knows it, else through its relay."""
-    door = "forward" if "forward" in subject.peer.doors else "relay"
-    inside = subject.ask("relay", path)
-    way = subject.ask(door, path)
-    ask = type(inside)(way.port, inside.target, inside.size)
-    connect = subject.origin if door == "forward" else None
-    return tunnels(ask, connect, settings.seconds, threads)
+
+    def load(subject: Subject, settings: Settings) -> Load:
+        connects = "forward" in subject.peer.doors
+        port = subject.place.ports["forward" if connects else "relay"]
+        ask = replace(subject.ask("relay", path), port=port)
+        return tunnels(ask, subject.origin if connects else None, settings.seconds, threads)
+
+    return per_answer(from_where_it_should(path, load))
 
 
 def _idle(door: str, subject: Subject, settings: Settings) -> Figures:
-    count = settings.count(CONNECTIONS)
+    count = settings.count(CROWD)
     each = crowd.run(crowd.idle(subject.ask(door, "/kept/1k"), count, subject.memory))
     return {"kb_each": each / 1e3, "connections": count}
 
@@ -60,10 +83,10 @@ def _open(subject: Subject, settings: Settings) -> Figures:
     rate = min(STEADY, most.answers / most.seconds / 2)
 
     def load(subject: Subject, settings: Settings) -> Load:
-        count = settings.count(CONNECTIONS)
+        count = settings.count(CROWD)
         return crowd.run(crowd.paced(ask, count, rate, settings.seconds))
 
-    return {**per_answer(load)(subject, settings), "connections": settings.count(CONNECTIONS)}
+    return {**per_answer(load)(subject, settings), "connections": settings.count(CROWD)}
 
 
 def _slow(subject: Subject, settings: Settings) -> Figures:
@@ -190,7 +213,7 @@ ROWS = (
         "handshakes",
         "A full TLS 1.3 handshake (P-256) and 1 KB out of the cache",
         ("twistproxy", "nginx", "nginx tuned"),
-        per_answer(_handshakes),
+        asked_after_handshakes("/kept/1k"),
         PER_ANSWER,
         (cpu(1.5, "nginx tuned"),),
     ),
@@ -198,7 +221,7 @@ ROWS = (
         "tunnel",
         "100 MB through a tunnel",
         ("twistproxy", "HAProxy", "HAProxy tuned", "Squid", "proxy.py"),
-        per_answer(partial(_tunnels, "/fresh/100m", 1)),
+        asked_in_tunnels("/fresh/100m", threads=1),
         PER_GB,
         (
             Target("cpu_s_per_gb", 0.5, "HAProxy"),
@@ -210,7 +233,7 @@ ROWS = (
         "tunnels",
         "New CONNECT tunnels, 1 KB through each",
         ("twistproxy", "Squid", "Squid tuned"),
-        per_answer(partial(_tunnels, "/fresh/1k", 8)),
+        asked_in_tunnels("/fresh/1k", threads=8),
         PER_ANSWER,
         (Target("per_s", 1.0, "Squid tuned", at_least=True),),
     ),

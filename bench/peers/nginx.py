@@ -1,7 +1,8 @@
 """nginx: /kept/ from its cache on disk, the rest proxied. One worker, as there is one core.
 
 As installed: Debian's nginx.conf and proxy_params. That speaks HTTP/1.0 to the origin, on a new
-connection each time.
+connection each time. Its tcp_nopush makes answers of 100 KB wait 40 ms on loopback, whose segments
+are large, for an acknowledgement; tuned, it is off.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ http {
   uwsgi_temp_path @folder/uwsgi;
   scgi_temp_path @folder/scgi;
   sendfile on;
-  tcp_nopush on;
   gzip on;
   ssl_protocols TLSv1.2 TLSv1.3;
   ssl_prefer_server_ciphers on;
@@ -54,7 +54,7 @@ http {
 """)
 AS_INSTALLED = {
     "upstream": "",
-    "http_block": "access_log @folder/access.log;",
+    "http_block": "tcp_nopush on; access_log @folder/access.log;",
     "server": "",
 }
 TUNED = {
