@@ -16,6 +16,7 @@ from twistproxy.upstream import Means
 from twistproxy.upstream.server import Place, Server
 
 Judgement = Callable[[str, int], Reason | None]
+_Key = tuple[str, str, int, Judgement]
 
 
 class Destinations:
@@ -23,16 +24,15 @@ class Destinations:
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self._servers: dict[tuple[Place, Judgement], Server] = {}
+        self._servers: dict[_Key, Server] = {}
 
     def at(self, scheme: str, host: str, port: int, judge: Judgement) -> Server:
         """The destination, its address judged at each connection. scheme "": a tunnel's."""
-        place = Place(scheme, host, port)
-        key = (place, judge)
+        key = (scheme, host, port, judge)
         server = self._servers.get(key)
         if server is None:
             server = Server(
-                place,
+                Place(scheme, host, port),
                 self._means,
                 tls=ClientTls(host) if scheme == "https" else None,
                 judge=judge,
@@ -45,7 +45,7 @@ class Destinations:
     def servers(self) -> set[Server]:
         return set(self._servers.values())
 
-    def _forget(self, key: tuple[Place, Judgement], server: Server) -> None:
+    def _forget(self, key: _Key, server: Server) -> None:
         # A retry can bring back one that was forgotten, beside its successor.
         if self._servers.get(key) is server:
             del self._servers[key]

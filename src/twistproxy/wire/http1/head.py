@@ -28,6 +28,8 @@ END: Final = b"\r\n\r\n"
 #: Lines that are remembered, of up to so many bytes each: a megabyte or two in all.
 LINES_KEPT: Final = 4096
 _LINE_MAX: Final = 200
+#: Start lines and hosts up to so many bytes are remembered, too.
+_START_KEPT: Final = 256
 #: Not these: they are secrets, or seldom come twice.
 _NOT_KEPT: Final = frozenset(
     {b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-request-id"}
@@ -50,13 +52,13 @@ _TOO_MANY: Final = "too many fields"
 
 def request(head: bytes, limits: Limits) -> Request | Problem:
     """A request's head, its closing empty line included."""
-    end = head.index(b"\r\n")
-    line = request_line(head[:end], limits)
+    first, _, lines = head.partition(b"\r\n")
+    line = request_line(first, limits)
     if isinstance(line, Problem):
         return line
     if len(head) > limits.head:
         return errors.HEAD_TOO_LARGE.about(limit=f"{limits.head} bytes")
-    fields = section(head[end + 2 :], limits)
+    fields = section(lines, limits)
     if not isinstance(fields, Fields):
         if fields == _TOO_MANY:
             return errors.HEAD_TOO_LARGE.about(limit=f"{limits.fields} fields")
@@ -66,7 +68,7 @@ def request(head: bytes, limits: Limits) -> Request | Problem:
     if host is None:
         if version == (1, 1):
             return _bad("exactly one Host field is needed")  # RFC 9112 §3.2
-    elif not _HOST.fullmatch(host):
+    elif not (_is_host(host) if len(host) <= _START_KEPT else _is_host.__wrapped__(host)):
         several = len(fields.all(b"host")) > 1
         return _bad(
             "exactly one Host field is needed" if several else "the Host field is not a host"
@@ -76,25 +78,37 @@ def request(head: bytes, limits: Limits) -> Request | Problem:
 
 def request_line(line: bytes, limits: Limits) -> tuple[bytes, bytes, tuple[int, int]] | Problem:
     """Method, target and version of a request line (RFC 9112 §3)."""
+    if len(line) > _START_KEPT:
+        read = _request_line.__wrapped__(line)
+    else:
+        read = _request_line(line)
+    if isinstance(read, tuple) and len(read[1]) > limits.uri:
+        return errors.URI_TOO_LONG.about(limit=limits.uri)
+    return read
+
+
+@lru_cache(1024)
+def _request_line(line: bytes) -> tuple[bytes, bytes, tuple[int, int]] | Problem:
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         return _bad("the request line is not METHOD TARGET HTTP/1.1")
     method, target, major, minor = match.groups()
     version = _VERSIONS.get((major, minor))
-    if version is None:
-        return errors.VERSION_NOT_SUPPORTED
-    if len(target) > limits.uri:
-        return errors.URI_TOO_LONG.about(limit=limits.uri)
-    return method, target, version
+    return errors.VERSION_NOT_SUPPORTED if version is None else (method, target, version)
+
+
+@lru_cache(1024)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def response(head: bytes, limits: Limits) -> Response | Problem:
     """A response's head, its closing empty line included."""
-    end = head.index(b"\r\n")
-    line = _status_line(head[:end])
+    first, _, lines = head.partition(b"\r\n")
+    line = _status_line(first) if len(first) <= _START_KEPT else _status_line.__wrapped__(first)
     if line is None:
         return _bad_response("the status line is not HTTP/1.1 STATUS REASON")
-    fields = section(head[end + 2 :], limits)
+    fields = section(lines, limits)
     if not isinstance(fields, Fields):
         if fields == _TOO_MANY:
             return errors.RESPONSE_HEAD_TOO_LARGE.about(limit=f"{limits.fields} fields")
