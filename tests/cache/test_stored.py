@@ -32,7 +32,7 @@ def passed_on(response: Response) -> bytes:
     return encode(response)
 
 
-@pytest.mark.parametrize("lines", [0, 1, 5, 6, 11, 22, 43])
+@pytest.mark.parametrize("lines", [0, 1, 6, 43])
 @pytest.mark.parametrize("variants", [0, 2])
 @pytest.mark.parametrize("body", [0, 5000])
 @pytest.mark.parametrize("hit", [False, True])
