@@ -175,7 +175,7 @@ def response_directives(fields: Fields) -> ResponseDirectives:
     must-understand takes the force from no-store (§5.2.2.3): a status that we don't understand
     isn't stored in any case.
     """
-    value = fields.combined.get(b"cache-control")
+    value = fields.get(b"cache-control")
     if value is None:
         return NOTHING_SAID
     return _said(value) if len(value) <= _MEMO else _said.__wrapped__(value)
@@ -329,7 +329,7 @@ def freshness(response: Response, requested: float, received: float) -> Freshnes
     fields = response.fields
     said = response_directives(fields)
     date = _date(fields, b"date", received)
-    age = fields.combined.get(b"age")
+    age = fields.get(b"age")
     age_value = 0 if age is None else _seconds(age.partition(b",")[0].rstrip(b" \t"))
     # In whole seconds, as a Date is: its rounding must not cost what lives for a second.
     apparent = 0.0 if date is None else max(0.0, received // 1 - date)
@@ -360,7 +360,7 @@ def _lifetime(response: Response, said: ResponseDirectives, made: float, now: fl
 
 
 def _date(fields: Fields, name: bytes, now: float) -> int | None:
-    value = fields.combined.get(name)
+    value = fields.get(name)
     return None if value is None else parse_date(value, now)
 
 
@@ -394,7 +394,7 @@ Variant = tuple[tuple[bytes, bytes | None], ...]
 
 def vary_names(fields: Fields) -> tuple[bytes, ...] | None:
     """The request fields that chose this response; None: more than fields chose it (``*``)."""
-    value = fields.combined.get(b"vary")
+    value = fields.get(b"vary")
     if value is None:
         return ()
     return _varied_by(value) if len(value) <= _MEMO else _varied_by.__wrapped__(value)
@@ -427,7 +427,7 @@ def selects(request: Fields, wanted: Variant) -> bool:
 
 def _normal(name: bytes, fields: Fields) -> bytes | None:
     # Only where the field is known to mean the same: a wrong match would be a wrong answer.
-    value = fields.combined.get(name)
+    value = fields.get(name)
     if value is None or name not in _ANY_ORDER or len(value) > _MEMO:
         return value
     return _in_order(value)

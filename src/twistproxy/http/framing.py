@@ -84,7 +84,7 @@ def response_framing(response: Response, method: bytes) -> int | Problem:
 
 def keeps_alive(version: tuple[int, int], fields: Fields) -> bool:
     """Whether the sender of this head will use the connection again (RFC 9112 §9.3)."""
-    value = fields.combined.get(b"connection")
+    value = fields.get(b"connection")
     if value is None:
         return version >= (1, 1)
     if value == b"keep-alive":

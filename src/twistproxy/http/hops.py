@@ -73,7 +73,7 @@ def _both(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
 
 
 def _forwarded(fields: Fields, dropped: frozenset[bytes], keep_upgrade: bool) -> Fields:
-    options = fields.combined.get(b"connection")
+    options = fields.get(b"connection")
     if options is not None and options not in _ORDINARY:
         dropped = dropped | (frozenset(fields.tokens(b"connection")) - END_TO_END)
     kept = fields.without(dropped)
@@ -108,7 +108,7 @@ def names_us(fields: Fields, pseudonym: bytes) -> bool:
     Commas end an element within comments too. A comment that names us is then a false alarm,
     which hits its sender only; while an unclosed one can't hide what proxies after it append.
     """
-    value = fields.combined.get(b"via")
+    value = fields.get(b"via")
     if value is None or pseudonym.lower() not in value.lower():
         return False
     return any(
@@ -122,7 +122,7 @@ def max_forwards(fields: Fields) -> int | None:
 
     It counts for TRACE and OPTIONS only (RFC 9110 §7.6.2).
     """
-    value = fields.combined.get(b"max-forwards")
+    value = fields.get(b"max-forwards")
     if value is None or not value.isdigit():
         return None
     digits = value.lstrip(b"0")
