@@ -47,7 +47,10 @@ class Fields:
     def append(self, *lines: Line) -> None:
         """`add` for lines that are there already."""
         self._lines.extend(lines)
-        self._combined = None
+        combined = self._combined
+        if combined is not None:
+            for key, _, value, _ in lines:
+                combined[key] = combined[key] + b", " + value if key in combined else value
 
     def set(self, name: bytes, value: bytes) -> None:
         """Make this the only line of its name, in the place of the first, else at the end."""

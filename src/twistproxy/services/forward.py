@@ -150,7 +150,7 @@ class Forward:
         assert target is not None
         anonymity = self.config.anonymity
         # RFC 9112 §3.2.2: the host of the target, whatever Host said.
-        if fields.get(b"host") != target.host_line[2]:
+        if request.fields.get(b"host") != target.host_line[2]:
             fields.set(b"Host", target.host_line[2])
         if anonymity != "elite":
             fields.append(hops.via(request.version, self.road.pseudonym))

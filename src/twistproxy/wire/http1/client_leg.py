@@ -84,35 +84,37 @@ class ClientLeg(Protocol):
 
     transport: Any
 
+    # What a leg begins with, on the class: thousands of them are idle.
+    deadline = inf
+    requests = 0
+    passage: Passage | None = None  # of the request's body or the answer's
+    _address = ""
+    _peer: Peer | None = None
+    _state = IDLE
+    _buffer = b""
+    _unfinished: head.Unfinished | None = None
+    _reader: body.BodyReader | None = None
+    _left = 0  # of the bytes that limits.body allows this request; -1: no limit
+    _side: ClientSide | None = None
+    _reading = False  # `_read` is on the stack
+    _ended = False  # the client sends no more
+    _held = False  # the transport is paused by us
+    _paused = False  # the exchange takes no more of the body
+    _stalled: Progress | None = None  # the client does not read
+    _unread = False  # bytes may come that no request of ours begins with
+    _tunnel: IProtocol | None = None
+    # Of the current exchange:
+    _method = b""  # none: there is no exchange
+    _version = (1, 1)
+    _close = False
+    _chunked = False
+    _started = False
+    _framed = False  # the client can tell when the body is over
+    _bodiless = False  # what is written of a body would be taken for the next answer
+
     def __init__(self, legs: ClientLegs) -> None:
         self.legs = legs
-        self.deadline = inf
-        self.requests = 0
         self.since = legs.sweep.now
-        self._address = ""
-        self._peer: Peer | None = None
-        self._state = IDLE
-        self._buffer = b""
-        self._unfinished: head.Unfinished | None = None
-        self._reader: body.BodyReader | None = None
-        self._left = 0  # of the bytes that limits.body allows this request; -1: no limit
-        self._side: ClientSide | None = None
-        self._reading = False  # `_read` is on the stack
-        self._ended = False  # the client sends no more
-        self._held = False  # the transport is paused by us
-        self._paused = False  # the exchange takes no more of the body
-        self._stalled: Progress | None = None  # the client does not read
-        self._unread = False  # bytes may come that no request of ours begins with
-        self._tunnel: IProtocol | None = None
-        self.passage: Passage | None = None  # of the request's body or the answer's
-        # Of the current exchange:
-        self._method = b""  # none: there is no exchange
-        self._version = (1, 1)
-        self._close = False
-        self._chunked = False
-        self._started = False
-        self._framed = False  # the client can tell when the body is over
-        self._bodiless = False  # what is written of a body would be taken for the next answer
 
     # -- the connection ----------------------------------------------------------------
 

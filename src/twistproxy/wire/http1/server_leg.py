@@ -48,6 +48,28 @@ class ServerLeg(Protocol):
 
     transport: Any
 
+    # What a leg begins with, on the class.
+    deadline = inf
+    exchanges = 0
+    passage: Passage | None = None  # of the request's body or the answer's
+    _state = IDLE
+    _buffer = b""
+    _unfinished: head.Unfinished | None = None
+    _reader: body.BodyReader | None = None
+    _side: ServerSide | None = None
+    _tunnel: IProtocol | None = None
+    _timeout = 0.0
+    _method = b""
+    _switch = False
+    _chunked = False  # the request's body
+    _sent = True  # the request is complete
+    _keep = False  # the server will take another request
+    _interim = 0  # bytes of heads before the final one
+    _touched = False  # a byte of the answer has come
+    _held = False  # the transport is paused by us
+    _stalled: Progress | None = None  # the server does not read
+    _ending = False  # nothing more is asked or read
+
     def __init__(
         self,
         name: str,
@@ -57,30 +79,10 @@ class ServerLeg(Protocol):
         lost: Callable[[ServerLeg], None],
     ) -> None:
         self.name = name
-        self.deadline = inf
-        self.exchanges = 0
         self._terms = terms
         self._sweep = sweep
         self._freed = freed
         self._lost = lost
-        self._state = IDLE
-        self._buffer = b""
-        self._unfinished: head.Unfinished | None = None
-        self._reader: body.BodyReader | None = None
-        self._side: ServerSide | None = None
-        self._tunnel: IProtocol | None = None
-        self._timeout = 0.0
-        self._method = b""
-        self._switch = False
-        self._chunked = False  # the request's body
-        self._sent = True  # the request is complete
-        self._keep = False  # the server will take another request
-        self._interim = 0  # bytes of heads before the final one
-        self._touched = False  # a byte of the answer has come
-        self._held = False  # the transport is paused by us
-        self._stalled: Progress | None = None  # the server does not read
-        self._ending = False  # nothing more is asked or read
-        self.passage: Passage | None = None  # of the request's body or the answer's
 
     @property
     def usable(self) -> bool:
