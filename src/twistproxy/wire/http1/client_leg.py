@@ -421,7 +421,7 @@ class ClientLeg(Protocol):
     def _hold_or_resume(self) -> None:
         """Read no further ahead than the limits allow."""
         if self._state == BODY:
-            hold = self._paused
+            hold = self._paused or self._is_source()
         elif self._state in _OVER:
             hold = False
         else:
@@ -456,7 +456,7 @@ class ClientLeg(Protocol):
     # -- answering --------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
-        if self._stalled is not None or self.passage is not None or self._state in _OVER:
+        if self._stalled is not None or self._state in _OVER:
             return
         self._stalled = Progress(self.transport)
         self._wait_for(self.legs.terms.timeouts.body)
@@ -464,7 +464,7 @@ class ClientLeg(Protocol):
             self._side.pause_response()
 
     def resumeProducing(self) -> None:
-        if self._stalled is None or self.passage is not None or self._state in _OVER:
+        if self._stalled is None or self._is_sink() or self._state in _OVER:
             return
         self._stalled = None
         self._wait()
@@ -595,12 +595,34 @@ class ClientLeg(Protocol):
         if self._buffer or sink is None or not Passage(self, sink, reader).begin(splicer):
             return False
         self._held = True
+        self._paused = False
+        self._wait()
         return True
 
     def sink(self) -> Leg | None:
         """This leg, if the bytes of the answer's body are written to it as they are."""
         over = self._state in _OVER
         return None if over or self._chunked or self._bodiless or self.passage is not None else self
+
+    def _is_source(self) -> bool:
+        return self.passage is not None and not self.passage.fills(self)
+
+    def _is_sink(self) -> bool:
+        return self.passage is not None and self.passage.fills(self)
+
+    def passed(self, count: int) -> None:
+        self._wait()
+        if self._side is not None:
+            self._side.request_passed(count)
+
+    def released(self) -> None:
+        if self._held and self._state not in _OVER:
+            self._resume()
+
+    def passed_all(self) -> None:
+        if self._state == BODY:
+            self._body_complete(None)
+            self._read()
 
     def lent(self) -> None:
         self._stalled = Progress(self.transport)
@@ -609,23 +631,10 @@ class ClientLeg(Protocol):
     def taken(self) -> None:
         self._wait_for(self.legs.terms.timeouts.body)
 
-    def passed(self, count: int) -> None:
-        self._wait()
-        if self._side is not None:
-            self._side.request_passed(count)
-
     def returned(self) -> None:
-        if self._state in _OVER:
-            return
-        self._stalled = None
-        self._wait()
-        if self._held:
-            self._resume()
-
-    def passed_all(self) -> None:
-        if self._state == BODY:
-            self._body_complete(None)
-            self._read()
+        if self._state not in _OVER:
+            self._stalled = None
+            self._wait()
 
     def _lose(self) -> None:
         self._close_down()

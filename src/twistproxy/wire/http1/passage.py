@@ -22,20 +22,23 @@ class Leg(Protocol):
     transport: Any
     passage: Passage | None
 
-    def lent(self) -> None:
-        """To a sink: a passage has begun."""
-
     def passed(self, count: int) -> None:
         """To a source: the sink took so many bytes."""
 
-    def taken(self) -> None:
-        """To a sink: likewise."""
-
-    def returned(self) -> None:
-        """To both: the transport is yours again."""
+    def released(self) -> None:
+        """To a source: it may read on."""
 
     def passed_all(self) -> None:
-        """To a source, after `returned`: the body is complete."""
+        """To a source, after `released`: the body is complete."""
+
+    def lent(self) -> None:
+        """To a sink: a passage has begun."""
+
+    def taken(self) -> None:
+        """To a sink: it has taken bytes, or it is its turn to."""
+
+    def returned(self) -> None:
+        """To a sink: it may write on."""
 
 
 class Passage:
@@ -64,6 +67,10 @@ class Passage:
         sink.lent()
         return True
 
+    def fills(self, leg: Leg) -> bool:
+        """Whether the leg is its sink."""
+        return leg is self._sink
+
     def waits_for(self, leg: Leg) -> bool:
         """Whose turn it is: the sink's while there are bytes that it does not take."""
         lift = self._lift
@@ -90,7 +97,7 @@ class Passage:
             sink.transport.abortConnection()
             return
         sink.returned()
-        source.returned()  # and if it is lost, its transport says so
+        source.released()  # and if it is lost, its transport says so
         if not why:
             source.passed_all()
 

@@ -152,14 +152,14 @@ class ServerLeg(Protocol):
             self.transport.loseConnection()
 
     def pauseProducing(self) -> None:
-        if self._stalled is None and self.passage is None:
+        if self._stalled is None:
             self._stalled = Progress(self.transport)
             self.deadline = self._sweep.now + self._timeout
             if self._side is not None:
                 self._side.pause_request()
 
     def resumeProducing(self) -> None:
-        if self._stalled is not None and self.passage is None:
+        if self._stalled is not None and not self._is_sink():
             self._stalled = None
             self._wait()
             if self._side is not None:
@@ -319,6 +319,22 @@ class ServerLeg(Protocol):
         """This leg, if the bytes of the request's body are written to it as they are."""
         return None if self._chunked or self._ending or self.passage is not None else self
 
+    def _is_sink(self) -> bool:
+        return self.passage is not None and self.passage.fills(self)
+
+    def passed(self, count: int) -> None:
+        self._wait()
+        if self._side is not None:
+            self._side.answer_passed(count)
+
+    def released(self) -> None:
+        if not self._ending:
+            self.transport.resumeProducing()
+
+    def passed_all(self) -> None:
+        if not self._ending:
+            self._complete(None, b"")
+
     def lent(self) -> None:
         self._stalled = Progress(self.transport)
         self.deadline = self._sweep.now + self._timeout
@@ -326,20 +342,10 @@ class ServerLeg(Protocol):
     def taken(self) -> None:
         self.deadline = self._sweep.now + self._timeout
 
-    def passed(self, count: int) -> None:
-        self._wait()
-        if self._side is not None:
-            self._side.answer_passed(count)
-
     def returned(self) -> None:
-        self._stalled = None
         if not self._ending:
+            self._stalled = None
             self._wait()
-            self.transport.resumeProducing()
-
-    def passed_all(self) -> None:
-        if not self._ending:
-            self._complete(None, b"")
 
     def expired(self) -> None:
         passage = self.passage
