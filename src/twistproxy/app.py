@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -247,9 +247,9 @@ class Proxy:
         reactors.raise_file_limit()
         self.sweep.start()
         errors = []
-        for description, factory, listeners in self._doors():
+        for description, factory, server_tls, listeners in self._doors():
             try:
-                port = await listen(self._reactor, description, factory)
+                port = await listen(self._reactor, description, factory, server_tls)
             except ListenFailed as error:
                 errors.append(str(error))
                 continue
@@ -277,24 +277,26 @@ class Proxy:
             raise CannotRun(tuple(errors))
         self.state = "ready"
 
-    def _doors(self) -> Iterator[tuple[str, IProtocolFactory, set[tuple[str, int]]]]:
-        """What to listen on, who answers there, and where the address that it gets is noted."""
+    def _doors(
+        self,
+    ) -> Iterator[tuple[str, ClientLegs, tls.ServerTls | None, set[tuple[str, int]]]]:
+        """What to listen on, who answers there, over which TLS, and where its address is noted."""
 
         def legs(door: Forward | Reverse, side: str, tls: bool = False) -> ClientLegs:
             return ClientLegs(door, side, self.terms, self.sweep, self.connections, tls=tls)
 
         config = self.config
         if config.forward and self._forward:
-            plain: IProtocolFactory = legs(self._forward, "forward")
+            plain = legs(self._forward, "forward")
             for text in config.forward.listen:
-                yield text, plain, self._forward_listeners
+                yield text, plain, None, self._forward_listeners
         if config.reverse and self._reverse:
             plain = legs(self._reverse, "reverse")
             for text in config.reverse.listen:
-                yield text, plain, self._reverse_listeners
-            secured = self._server_tls.wrap(legs(self._reverse, "reverse", True), self._reactor)
+                yield text, plain, None, self._reverse_listeners
+            secured = legs(self._reverse, "reverse", True)
             for text in config.reverse.tls_listen:
-                yield text, secured, self._reverse_listeners
+                yield text, secured, self._server_tls, self._reverse_listeners
 
     def drain(self) -> Deferred[None]:
         """Take no more, answer what there is (`timeouts.drain`), then close everything."""

@@ -14,7 +14,6 @@ from enum import Enum
 from typing import Any
 
 from attrs import frozen
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError, TCPTimedOutError, TimeoutError
 from twisted.internet.interfaces import (
@@ -27,14 +26,15 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     ITCPTransport,
 )
-from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistproxy.net.addresses import canonical
 from twistproxy.net.names import Names
-from twistproxy.net.tls import BadCertificate, ClientTls, explain
+from twistproxy.net.native import NativeClientEndpoint, bind
+from twistproxy.net.reactor import native_loop
+from twistproxy.net.tls import ClientTls, explain, refused_certificate
 
 MOST_ADDRESSES = 16  #: of one name that are looked at
 
@@ -170,10 +170,26 @@ class _Attempt:
         share = left / len(self._addresses)
         address = self._addresses.popleft()
         self._late = Unreachable(Reason.TIMEOUT, f"{address} did not answer")
+        if native_loop(self._reactor) is not None:
+            self._connect_natively(address, share)
+            return
         try:
             self._reactor.connectTCP(address, self._port, _Connecting(self, address), timeout=share)
         except Exception as error:  # a port above 65535, say
             self.refused(address, error)
+
+    def _connect_natively(self, address: str, timeout: float) -> None:
+        tls = self._tls
+        if tls is None:
+            endpoint = NativeClientEndpoint(self._reactor, address, self._port, timeout)
+        else:
+            endpoint = NativeClientEndpoint(
+                self._reactor, address, self._port, timeout, tls.context, tls.server_hostname
+            )
+        factory = _Arrivals(self, _Arrival if tls is None else _Handshake)
+        connecting = endpoint.connect(factory)
+        self._undo = connecting.cancel
+        connecting.addErrback(lambda failure: self.refused(address, failure.value))
 
     def connecting(self, connector: IConnector) -> None:
         self._undo = connector.stopConnecting
@@ -198,21 +214,23 @@ class _Attempt:
         if self._tls is None:
             self.ready(transport)
             return
-        self._late = Unreachable(Reason.TIMEOUT, "the TLS handshake took too long")
         secured = self._tls.wrap(_Handshake(self), self._reactor)
-        self._undo = secured.abortConnection
-        transport.protocol = secured
+        bind(transport, secured)
         secured.makeConnection(transport)
+
+    def shaking_hands(self, transport: Any) -> None:
+        """It is connected, and TLS has begun."""
+        if self._result is None:
+            transport.abortConnection()
+            return
+        self._late = Unreachable(Reason.TIMEOUT, "the TLS handshake took too long")
+        self._undo = transport.abortConnection
 
     def handshake_failed(self, failure: Failure) -> None:
         self._undo = _nothing
-        error = failure.value
-        if isinstance(error, BadCertificate):
-            self._fail(Unreachable(Reason.TLS_CERTIFICATE, str(error)))
-        elif isinstance(error, SSL.Error):
-            self._fail(Unreachable(Reason.TLS_PROTOCOL, explain(error)))
-        else:
-            self._fail(Unreachable(Reason.TLS_PROTOCOL, "it was closed during the handshake"))
+        refused = refused_certificate(failure.value)
+        reason = Reason.TLS_PROTOCOL if refused is None else Reason.TLS_CERTIFICATE
+        self._fail(Unreachable(reason, explain(failure.value)))
 
     # The end
 
@@ -224,10 +242,7 @@ class _Attempt:
             return
         self._undo = _nothing
         self._leave()
-        if isinstance(transport, TLSMemoryBIOProtocol):
-            transport.wrappedProtocol = protocol
-        else:
-            transport.protocol = protocol
+        bind(transport, protocol)
         protocol.makeConnection(transport)
         result.callback(protocol)
 
@@ -272,6 +287,17 @@ class _Connecting(ClientFactory):
         return _Arrival(self._attempt)
 
 
+class _Arrivals(Factory):
+    """Of one connect by the loop, whose connection comes with its TLS."""
+
+    def __init__(self, attempt: _Attempt, kind: type[_Arrival | _Handshake]) -> None:
+        self._attempt = attempt
+        self._kind = kind
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self._kind(self._attempt)
+
+
 class _Arrival(Protocol):
     """Is told that the connection is made, and makes way for the real protocol."""
 
@@ -286,10 +312,11 @@ class _Arrival(Protocol):
 class _Handshake(Protocol):
     """Is told how the handshake ends, and makes way for the real protocol."""
 
-    transport: TLSMemoryBIOProtocol
-
     def __init__(self, attempt: _Attempt) -> None:
         self._attempt = attempt
+
+    def connectionMade(self) -> None:
+        self._attempt.shaking_hands(self.transport)
 
     def handshakeCompleted(self) -> None:
         self._attempt.ready(self.transport)

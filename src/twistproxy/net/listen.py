@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -13,6 +13,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from twistproxy.net.native import NativeServerEndpoint
+from twistproxy.net.reactor import native_loop
+from twistproxy.net.tls import ServerTls
 
 _log = Logger()
 
@@ -33,16 +37,21 @@ class ListenFailed(Exception):
 
 
 def listen(
-    reactor: object, description: str, factory: IProtocolFactory
+    reactor: Any, description: str, factory: IProtocolFactory, tls: ServerTls | None = None
 ) -> Deferred[IListeningPort]:
     """Listen where `description`, a Twisted endpoint string, says; the log has it, too.
 
+    tls: the connections are over it. On uvloop they are the loop's own. It has fired when this
+    returns, and needs no turn of the reactor.
     Fails with `ListenFailed`.
     """
 
     def begin() -> Deferred[IListeningPort]:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, _with_backlog(description))
-        return endpoint.listen(factory)
+        if native_loop(reactor) is not None:
+            context = None if tls is None else tls.context
+            return NativeServerEndpoint(reactor, endpoint, context).listen(factory)
+        return endpoint.listen(factory if tls is None else tls.wrap(factory, reactor))
 
     def begun(port: IListeningPort) -> IListeningPort:
         _log.info("Listening on {description}", description=description)

@@ -33,8 +33,10 @@ def install() -> None:
 
 
 class OnUvloop(asyncioreactor.AsyncioSelectorReactor):
-    """Twisted's asyncio reactor, told of every error of a socket.
+    """Twisted's asyncio reactor, told of every error of a socket that it watches by itself.
 
+    Which are those of Twisted's own transports, and of tunnels whose bytes are the kernel's:
+    connections to and from us are the loop's own (`net.native`), and it sees to theirs.
     libuv stops watching a socket that has an error, and uvloop runs its reader only once more.
     Where bytes came before the error, as when a peer sends and resets at once, that one read
     succeeds, and the connection would never be heard of again.
@@ -57,12 +59,21 @@ class OnUvloop(asyncioreactor.AsyncioSelectorReactor):
         return any(event & select.POLLERR for _, event in events)
 
 
-def name(reactor: object) -> str:
-    """What to call `reactor` in the log: "asyncio on uvloop", "epoll", "select"…"""
+def native_loop(reactor: object) -> asyncio.AbstractEventLoop | None:
+    """The uvloop loop that `reactor` runs on; None: it runs on something else."""
     if isinstance(reactor, asyncioreactor.AsyncioSelectorReactor):
         loop = reactor._asyncioEventloop  # has no public name
-        on_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
-        return "asyncio on uvloop" if on_uvloop else "asyncio"
+        if type(loop).__module__.partition(".")[0] == "uvloop":
+            return loop
+    return None
+
+
+def name(reactor: object) -> str:
+    """What to call `reactor` in the log: "asyncio on uvloop", "epoll", "select"…"""
+    if native_loop(reactor) is not None:
+        return "asyncio on uvloop"
+    if isinstance(reactor, asyncioreactor.AsyncioSelectorReactor):
+        return "asyncio"
     return type(reactor).__name__.removesuffix("Reactor").lower()
 
 
