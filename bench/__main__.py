@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from contextlib import closing
@@ -60,6 +61,8 @@ def main(
             click.echo(f"{row.name:12} {row.title}: {', '.join(row.subjects)}")
         return
     many_files()
+    # Ended from outside, too, it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.sched_setaffinity(0, LOAD_CORES)
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:

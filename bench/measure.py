@@ -68,7 +68,7 @@ class Subject:
     def stop(self) -> None:
         while self._children:
             self._children.pop().stop()
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart(self) -> float:
         self.stop()

@@ -47,7 +47,11 @@ LINES = (
 )
 TUNED = {
     # To standard output, which is a file; HAProxy can't buffer it.
-    "global": "log stdout format raw local0\n  tune.pipesize 262144",
+    "global": """log stdout format raw local0
+  tune.pipesize 262144
+  # As many as the rows with 10,000 ask for, where its own reckoning stops short of it.
+  no strict-limits
+  maxconn 12000""",
     "defaults": "log global",
     "frontend": f"""log-format '{LINES}'
   option forwardfor

@@ -72,7 +72,9 @@ TUNED = {
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     proxy_set_header X-Forwarded-Host $host;
-    proxy_set_header Via "1.1 nginx";""",
+    proxy_set_header Via "1.1 nginx";
+    # Who reads slowly is waited for, instead of gigabytes written to temporary files.
+    proxy_max_temp_file_size 0;""",
 }
 
 
