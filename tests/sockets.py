@@ -24,12 +24,14 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.net.native import NativeTransport
 from twistproxy.net.reactor import OnUvloop
 
 #: Seconds; reached only by a test that fails.
-PATIENCE = 20.0
+PATIENCE = 10.0
 
-REACTORS = ("epoll", "uvloop")
+#: Twisted's transports on two reactors, and the loop's own.
+KINDS = ("epoll", "uvloop", "native")
 FAMILIES = ("tcp", "unix")
 
 
@@ -37,16 +39,21 @@ class Machine:
     """A reactor of its own, that nobody runs, and all that was opened on it."""
 
     def __init__(self, kind: str) -> None:
+        self._native = kind == "native"
         self._ours: list[Ours] = []
+        self.closing: list[Callable[[], object]] = []  # what else is to be closed at the end
         if kind == "epoll":
             self.reactor: Any = EPollReactor()
-            self._loop = None
+            self._loop: Any = None
         else:
             import uvloop
 
             self._loop = uvloop.new_event_loop()
             self.reactor = OnUvloop(self._loop)
         self._own = set(self.reactor.getReaders())
+        self.turn()
+        if self._native:
+            self._loop.run_until_complete(asyncio.sleep(0))  # opens what loops need
 
     def turn(self) -> None:
         """What is ready happens."""
@@ -77,20 +84,34 @@ class Machine:
         """A connection: a transport of the reactor, and its peer."""
         one, other = connected(family)
         only = _Only(protocol or Recorder())
-        self.reactor.adoptStreamConnection(one.fileno(), one.family, only)
+        if self._native:
+            made = self._loop.connect_accepted_socket(
+                lambda: NativeTransport(self._loop, only), one
+            )
+            self._loop.run_until_complete(made)
+        else:
+            self.reactor.adoptStreamConnection(one.fileno(), one.family, only)
+            one.close()
         ours = Ours(only.protocol, only.protocol.transport, Peer(other))
         self._ours.append(ours)
-        one.close()
         return ours
+
+    def forget(self, *ours: Ours) -> None:
+        """They have ended."""
+        for one in ours:
+            one.peer.close()
+            self._ours.remove(one)
 
     def close(self) -> None:
         for ours in self._ours:
             ours.peer.close()
             ours.transport.abortConnection()
         self.turns()
+        for close in self.closing:
+            close()
         for selectable in self.reactor.removeAll():
-            with suppress(Exception):
-                selectable.connectionLost(Failure(ConnectionDone()))
+            selectable.connectionLost(Failure(ConnectionDone()))
+        self.reactor.waker.connectionLost(Failure(ConnectionDone()))
         if self._loop is not None:
             self._loop.close()
             asyncio.set_event_loop(None)
@@ -116,7 +137,7 @@ class Peer:
         self.got = bytearray()
         self.end = ""  # "eof" or "reset": how it ended for us
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         """As much as the kernel takes; so many bytes."""
         try:
             return self.socket.send(data)
@@ -188,18 +209,23 @@ class _Only(Factory):
 
 
 def connected(family: str) -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection whose buffers hold little."""
     if family == "unix":
-        return socket.socketpair()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        other = socket.create_connection(server.getsockname())
-        one, _ = server.accept()
+        one, other = socket.socketpair()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            other = socket.create_connection(server.getsockname())
+            one, _ = server.accept()
+    for end in (one, other):
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.setsockopt(socket.SOL_SOCKET, buffer, 64 << 10)
     return one, other
 
 
-def open_files() -> list[str]:
-    """What this process has open, as text: sockets, pipes."""
-    found = []
+def open_files() -> set[str]:
+    """The sockets and pipes that this process has open, by number."""
+    found = set()
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
-            found.append(os.readlink(f"/proc/self/fd/{name}"))
-    return sorted(found)
+            found.add(os.readlink(f"/proc/self/fd/{name}"))
+    return {file for file in found if file.startswith(("socket:", "pipe:"))}

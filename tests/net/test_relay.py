@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +23,10 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 from zope.interface.verify import verifyObject
 
-from twistproxy.net.relay import HELD, Relay
+from sockets import FAMILIES, KINDS, Machine, Ours, Peer, open_files
+from twistproxy.net import relay as relays
+from twistproxy.net.relay import HELD, LINGER, SPLICED, Relay
+from twistproxy.net.splice import Plug, Splicer
 from twistproxy.net.sweep import Sweep
 
 BUFFER = 1000
@@ -448,3 +453,538 @@ def test_any_order_of_events_ends_well(steps: list[tuple[str, bool, int]]) -> No
             wire.send_eof()
     tunnel.settle()
     assert ended(tunnel) in ("closed", "reset")
+
+
+# Real sockets, buffered and in the kernel: both do the same.
+
+BULK = bytes(range(251)) * 8_000  # 2 MB, more than all buffers on the way hold
+IDLE = 60.0
+
+
+@pytest.fixture(params=KINDS)
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    if request.param != "epoll":
+        pytest.importorskip("uvloop")
+    machine = Machine(request.param)
+    yield machine
+    machine.close()
+
+
+class Joined:
+    """A tunnel between two peers, which has carried enough to be in the kernel, if it may."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        family: str = "tcp",
+        spliced: bool = True,
+        splicer: Splicer | None = None,
+    ) -> None:
+        self.machine = machine
+        self.clock = Clock()
+        self.sweep = Sweep(self.clock)
+        self.sweep.start()
+        self.ended: list[Relay] = []
+        if spliced and splicer is None:
+            splicer = Splicer(machine.reactor)
+            machine.closing.append(splicer.close)
+        self.splicer = splicer
+        self.relay = Relay(self.sweep, IDLE, self.ended.append, self.splicer)
+        self.ours: list[Ours] = [
+            machine.socket(family, self.relay.left),  # type: ignore[arg-type]
+            machine.socket(family, self.relay.right),  # type: ignore[arg-type]
+        ]
+        self.left, self.right = (ours.peer for ours in self.ours)
+        self.to_send = {self.left: memoryview(b""), self.right: memoryview(b"")}
+        self.reading = {self.left, self.right}
+        first = relays.SPLICED
+        self.send(self.left, bytes(first))
+        self.until(lambda: len(self.right.got) == first and self.relay.spliced == spliced)
+        self.right.got.clear()
+
+    def other(self, peer: Peer) -> Peer:
+        return self.right if peer is self.left else self.left
+
+    def send(self, peer: Peer, data: bytes) -> None:
+        assert not self.to_send[peer]
+        self.to_send[peer] = memoryview(data)
+
+    def step(self) -> None:
+        for peer in self.reading:
+            peer.read()
+        for peer, data in self.to_send.items():
+            if data and peer.end != "reset":
+                self.to_send[peer] = data[peer.send(data) :]
+        self.machine.turn()
+
+    def until(self, what: Callable[[], object], why: str = "") -> None:
+        def asked() -> object:
+            self.step()
+            return what()
+
+        self.machine.until(asked, why)
+
+    def sent(self) -> bool:
+        return not any(self.to_send.values())
+
+    def stall(self) -> None:
+        """Until nothing moves any more."""
+        quiet = 0
+        while quiet < 20:
+            before = [len(data) for data in self.to_send.values()], *self.counts()
+            self.step()
+            quiet = quiet + 1 if before == (
+                [len(data) for data in self.to_send.values()], *self.counts()
+            ) else 0  # fmt: skip
+
+    def counts(self) -> tuple[int, int]:
+        return self.relay.sent_left, self.relay.sent_right
+
+    def over(self, reason: str) -> None:
+        """It ends for that reason, and nothing is left of it."""
+        self.until(lambda: self.ended, "it does not end")
+        assert self.ended == [self.relay]
+        assert self.relay.reason == reason
+        assert not self.relay.spliced
+        assert len(self.sweep) == 0
+        assert not [one for one in self.machine.watched if isinstance(one, Plug)]
+        if self.splicer is not None:
+            figures = self.splicer.snapshot()
+            assert figures["now"] == 0
+            assert figures["pipes"] == figures["idle_pipes"]
+
+
+@pytest.fixture(params=[False, True], ids=["buffered", "spliced"])
+def spliced(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture(params=FAMILIES)
+def joined(machine: Machine, request: pytest.FixtureRequest, spliced: bool) -> Iterator[Joined]:
+    before = open_files()
+    joined = Joined(machine, request.param, spliced)
+    yield joined
+    if joined.splicer is not None:
+        joined.splicer.close()
+    machine.forget(*joined.ours)
+    machine.turns()
+    assert open_files() <= before
+
+
+@pytest.fixture
+def tcp(machine: Machine, spliced: bool) -> Joined:
+    """One of TCP, which can be reset."""
+    return Joined(machine, "tcp", spliced)
+
+
+def test_bulk_both_ways_at_once(joined: Joined) -> None:
+    joined.send(joined.left, BULK)
+    joined.send(joined.right, BULK[::-1])
+    joined.until(joined.sent)
+    joined.left.end_sending()
+    joined.right.end_sending()
+    joined.over("closed")
+    joined.until(lambda: joined.left.end and joined.right.end)
+    assert joined.right.got == BULK
+    assert joined.left.got == BULK[::-1]
+    assert (joined.left.end, joined.right.end) == ("eof", "eof")
+    assert joined.counts() == (len(BULK), len(BULK) + SPLICED)
+
+
+def test_in_the_kernel_no_byte_comes_through_python(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = Joined(machine)
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("read or written in Python")
+
+    monkeypatch.setattr(relays.End, "dataReceived", never)
+    monkeypatch.setattr(relays.End, "send", never)
+    monkeypatch.setattr(os, "read", never)
+    monkeypatch.setattr(os, "write", never)
+    assert joined.splicer is not None
+    test_bulk_both_ways_at_once(joined)
+    figures = joined.splicer.snapshot()
+    assert (figures["spliced"], figures["copied"]) == (2 * len(BULK), 0)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_an_answer_after_the_half_close(joined: Joined, side: str) -> None:
+    asking: Peer = getattr(joined, side)
+    answering = joined.other(asking)
+    joined.send(asking, BULK)
+    joined.until(joined.sent)
+    asking.end_sending()
+    joined.until(lambda: answering.end)
+    assert (answering.got, answering.end) == (BULK, "eof")
+    joined.machine.turns()
+    assert joined.ended == []
+    joined.send(answering, BULK[::-1])
+    joined.until(joined.sent)
+    answering.end_sending()
+    joined.over("closed")
+    joined.until(lambda: asking.end)
+    assert (asking.got, asking.end) == (BULK[::-1], "eof")
+
+
+def test_a_tunnel_goes_into_the_kernel_after_a_half_close(machine: Machine) -> None:
+    """A short question, its end, and a long answer."""
+    clock = Clock()
+    ended: list[Relay] = []
+    splicer = Splicer(machine.reactor)
+    machine.closing.append(splicer.close)
+    relay = Relay(Sweep(clock), IDLE, ended.append, splicer)
+    left, right = (
+        machine.socket("tcp", end).peer  # type: ignore[arg-type]
+        for end in (relay.left, relay.right)
+    )
+    left.send(b"question")
+    left.end_sending()
+    machine.until(lambda: right.read() and right.end)
+    rest = BULK
+
+    def answered() -> bool:
+        nonlocal rest
+        rest = rest[right.send(rest) :]
+        left.read()
+        return not rest
+
+    machine.until(answered)
+    assert relay.spliced
+    right.end_sending()
+    machine.until(lambda: left.read() and left.end)
+    assert (left.got, left.end) == (BULK, "eof")
+    machine.until(lambda: ended)
+    assert relay.reason == "closed"
+    assert splicer.snapshot()["spliced"] > len(BULK) / 2
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_reset_is_no_eof(tcp: Joined, side: str) -> None:
+    peer: Peer = getattr(tcp, side)
+    other = tcp.other(peer)
+    tcp.reading = {other}
+    peer.reset()
+    tcp.over("reset")
+    tcp.until(lambda: other.end)
+    assert other.end == "reset"
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_reset_behind_bytes(tcp: Joined, side: str) -> None:
+    peer: Peer = getattr(tcp, side)
+    other = tcp.other(peer)
+    tcp.reading = {other}
+    peer.send(b"last words")
+    peer.reset()
+    tcp.over("reset")
+    tcp.until(lambda: other.end)
+    assert other.end == "reset"
+    assert b"last words".startswith(other.got)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_reset_by_a_peer_that_does_not_read(tcp: Joined, side: str) -> None:
+    """Its source is paused, and learns it nevertheless."""
+    peer: Peer = getattr(tcp, side)
+    other = tcp.other(peer)
+    tcp.reading = {other}
+    tcp.send(other, BULK * 2)
+    tcp.stall()
+    assert not tcp.sent()
+    peer.reset()
+    tcp.over("reset")
+    tcp.until(lambda: other.end)
+    assert other.end == "reset"
+
+
+def test_a_reset_of_the_source_while_the_other_does_not_read(tcp: Joined) -> None:
+    tcp.reading = set()
+    tcp.send(tcp.left, BULK * 2)
+    tcp.stall()
+    tcp.to_send[tcp.left] = memoryview(b"")
+    tcp.left.reset()
+    tcp.machine.turns()
+    tcp.reading = {tcp.right}
+    tcp.over("reset")
+    tcp.until(lambda: tcp.right.end)
+    assert tcp.right.end == "reset"
+    assert (BULK * 2).startswith(tcp.right.got)
+
+
+def test_a_close_by_one_peer(tcp: Joined) -> None:
+    """The other gets all there was, then an EOF; what it sends then is refused."""
+    tcp.send(tcp.left, BULK)
+    tcp.until(tcp.sent)
+    tcp.left.close()
+    tcp.reading = {tcp.right}
+    tcp.until(lambda: tcp.right.end)
+    assert (tcp.right.got, tcp.right.end) == (BULK, "eof")
+    tcp.right.close()
+    tcp.over("closed")
+
+
+def test_a_peer_that_does_not_read_stops_the_other(joined: Joined) -> None:
+    joined.reading = {joined.left}
+    joined.send(joined.left, BULK * 2)
+    joined.send(joined.right, BULK)
+    joined.stall()
+    assert joined.to_send[joined.left]
+    assert joined.left.got == BULK  # the other direction doesn't wait
+    assert joined.relay.sent_right < len(BULK) * 2
+    joined.reading.add(joined.right)
+    joined.until(joined.sent)
+    joined.left.end_sending()
+    joined.right.end_sending()
+    joined.over("closed")
+    joined.until(lambda: joined.right.end)
+    assert joined.right.got == BULK * 2
+
+
+def test_an_idle_one_ends(joined: Joined) -> None:
+    joined.clock.pump([1.0] * 61)
+    joined.over("idle")
+    joined.until(lambda: joined.left.end and joined.right.end)
+    assert (joined.left.end, joined.right.end) == ("eof", "eof")
+
+
+def test_bytes_in_either_direction_keep_it(joined: Joined) -> None:
+    for peer in (joined.left, joined.right) * 3:
+        joined.clock.pump([10.0] * 5)
+        joined.send(peer, b".")
+        other, size = joined.other(peer), len(joined.other(peer).got)
+        while len(other.got) == size:
+            joined.step()
+    assert joined.ended == []
+    joined.relay.abort()
+    joined.over("aborted")
+
+
+def test_an_idle_one_whose_peer_does_not_read_is_reset(joined: Joined) -> None:
+    joined.reading = {joined.left}
+    joined.send(joined.left, BULK * 2)
+    joined.stall()
+    joined.to_send[joined.left] = memoryview(b"")
+    joined.clock.pump([1.0] * 61)
+    joined.machine.turns()
+    assert joined.ended == []
+    joined.clock.pump([1.0] * int(LINGER + 1))
+    joined.over("idle")
+
+
+def test_an_idle_one_whose_peer_reads_late_gets_all_that_was_read(joined: Joined) -> None:
+    joined.reading = {joined.left}
+    joined.send(joined.left, BULK * 2)
+    joined.stall()
+    joined.to_send[joined.left] = memoryview(b"")
+    joined.clock.pump([1.0] * 61)
+    joined.machine.turns()
+    joined.reading = {joined.right}
+    joined.until(lambda: joined.right.end)
+    joined.over("idle")
+    assert (BULK * 2).startswith(joined.right.got)
+    assert len(joined.right.got) == joined.relay.sent_right - SPLICED
+    joined.clock.pump([1.0] * 61)
+
+
+def test_abort_resets_both(joined: Joined) -> None:
+    joined.reading = set()
+    joined.send(joined.left, BULK * 2)
+    joined.stall()
+    joined.relay.abort()
+    joined.relay.abort()
+    joined.over("aborted")
+    joined.reading = {joined.left, joined.right}
+    joined.until(lambda: joined.left.end and joined.right.end)
+    assert joined.left.end == "reset"
+
+
+def test_a_reactor_that_stops(machine: Machine) -> None:
+    joined = Joined(machine)
+    for selectable in machine.reactor.removeAll():
+        if isinstance(selectable, Plug):
+            selectable.connectionLost(Failure(ConnectionLost()))
+    assert not joined.relay.spliced
+    joined.over("reset")
+
+
+def test_bytes_that_come_although_it_is_paused(machine: Machine) -> None:
+    """A reactor may have seen both sockets ready in one turn: the other's bytes were read."""
+    joined = Joined(machine)
+    joined.relay.right.dataReceived(b"read before ")
+    joined.relay.right.readConnectionLost()  # found again behind what is still unread
+    joined.send(joined.right, b"the kernel took over")
+    joined.until(lambda: joined.left.got == b"read before the kernel took over")
+    joined.right.end_sending()
+    joined.until(lambda: joined.left.end == "eof")
+    joined.left.end_sending()
+    joined.over("closed")
+    assert joined.relay.sent_left == len(joined.left.got)
+
+
+def test_a_transport_that_is_closed_by_others(machine: Machine) -> None:
+    joined = Joined(machine)
+    joined.relay.left.transport.loseConnection()
+    joined.over("closed")
+
+
+def test_without_files_it_stays_buffered_and_tries_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more_files(fd: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", no_more_files)
+        patch.setattr(Relay, "spliced", True)  # what Joined waits for
+        joined = Joined(machine)
+    assert joined.splicer is not None
+    assert joined.splicer.snapshot()["refused"] == 1
+    assert not joined.relay.spliced
+    joined.send(joined.right, BULK)
+    joined.until(lambda: joined.left.got == BULK)
+    assert joined.relay.spliced
+    joined.relay.abort()
+    joined.over("aborted")
+
+
+def test_what_can_not_be_joined_is_not_tried_again(tunnel: Tunnel, machine: Machine) -> None:
+    splicer = Splicer(machine.reactor)
+    tunnel = Tunnel()
+    tunnel.relay = Relay(tunnel.sweep, 60.0, tunnel.ended.append, splicer)
+    tunnel.left.end, tunnel.right.end = tunnel.relay.left, tunnel.relay.right
+    tunnel.connect()
+    tunnel.left.send(bytes(SPLICED))
+    assert not tunnel.relay.spliced
+    assert tunnel.relay.splice_at == math.inf
+    tunnel.settle()
+    assert len(tunnel.right.read) == SPLICED
+
+
+def test_no_cycle_stays_of_a_spliced_one(machine: Machine) -> None:
+    joined = Joined(machine)
+    joined.left.end_sending()
+    joined.until(lambda: joined.right.end)
+    gc.collect()
+    gc.disable()
+    try:
+        joined.right.end_sending()
+        joined.over("closed")
+        ends = [ours.protocol for ours in joined.ours]
+        machine.forget(*joined.ours)
+        machine.turns()
+        for end in ends:
+            assert end.way is None
+            assert end.other is None
+            assert end.relay is None
+    finally:
+        gc.enable()
+
+
+ENDINGS: dict[str, Callable[[Joined], object]] = {
+    "eof of both": lambda j: (j.left.end_sending(), j.right.end_sending()),
+    "left closes": lambda j: j.left.close(),
+    "right closes, then left": lambda j: (j.right.close(), j.step(), j.left.close()),
+    "left resets": lambda j: j.left.reset(),
+    "right resets behind bytes": lambda j: (j.right.send(b"bytes"), j.right.reset()),
+    "left resets after its eof": lambda j: (j.left.end_sending(), j.step(), j.left.reset()),
+    "aborted": lambda j: j.relay.abort(),
+    "aborted, half closed": lambda j: (j.left.end_sending(), j.step(), j.relay.abort()),
+    "idle": lambda j: j.clock.pump([1.0] * 61),
+    "reset with a full pipe": lambda j: (
+        j.reading.clear(),
+        j.send(j.left, BULK),
+        j.stall(),
+        j.right.reset(),
+    ),
+}
+
+
+def test_a_thousand_tunnels_leave_no_file_open(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "SPLICED", 1)
+    before = open_files()
+    splicer = Splicer(machine.reactor)
+    for _ in range(100):
+        joined = {name: Joined(machine, splicer=splicer) for name in ENDINGS}
+        for name, tunnel in joined.items():
+            ENDINGS[name](tunnel)
+        assert splicer.snapshot()["now"] > 0
+        for name, tunnel in joined.items():
+            for peer in (tunnel.left, tunnel.right):
+                if peer.socket.fileno() >= 0:
+                    peer.read()
+                    peer.close()
+            machine.until(lambda tunnel=tunnel: tunnel.ended, name)
+            machine.forget(*tunnel.ours)
+    figures = splicer.snapshot()
+    assert (figures["now"], figures["pipes"]) == (0, figures["idle_pipes"])
+    splicer.close()
+    machine.turns()
+    assert open_files() <= before
+
+
+ACTIONS = ["send", "send", "read", "read", "step", "eof", "close", "reset"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    family=st.sampled_from(FAMILIES),
+    spliced=st.booleans(),
+    actions=st.lists(
+        st.tuples(st.sampled_from(ACTIONS), st.booleans(), st.integers(1, 2_000_000)), max_size=20
+    ),
+)
+def test_whatever_the_peers_do_each_gets_what_the_other_sent(
+    kind: str, family: str, spliced: bool, actions: list[tuple[str, bool, int]]
+) -> None:
+    machine = Machine(kind)
+    joined = Joined(machine, family, spliced)
+    joined.reading = set()
+    try:
+        sent = {joined.left: b"", joined.right: b""}
+        gone: set[Peer] = set()
+        over: set[Peer] = set()
+        for action, is_left, size in actions:
+            peer = joined.left if is_left else joined.right
+            if action == "step":
+                machine.turns(size % 20)
+            elif peer in gone:
+                continue
+            elif action == "send" and peer not in over:
+                data = (BULK[size % 251 :] * 2)[:size]
+                sent[peer] += data[: peer.send(data)]
+            elif action == "read":
+                peer.read()
+            elif action == "eof" and peer not in over:
+                peer.end_sending()
+                over.add(peer)
+            elif action == "close" and peer in over and not gone:
+                peer.read()
+                gone.add(peer)
+            elif action == "reset" and not gone:
+                peer.reset()
+                gone.add(peer)
+                over.add(peer)
+        clean = not gone or all(peer.socket.fileno() >= 0 for peer in gone)
+        for peer in sent:
+            if peer not in over:
+                peer.end_sending()
+        joined.reading = {peer for peer in sent if peer.socket.fileno() >= 0}
+        joined.until(lambda: joined.ended)
+        joined.until(lambda: all(peer.end for peer in joined.reading))
+        for peer in joined.reading:
+            expected = sent[joined.other(peer)]
+            if clean:
+                assert peer.end == "eof"
+                assert peer.got == expected
+            else:
+                assert expected.startswith(peer.got)
+        assert joined.relay.reason in ("closed", "reset")
+        if clean:
+            assert joined.relay.reason == "closed"
+    finally:
+        machine.close()

@@ -15,21 +15,21 @@ from twisted.internet.interfaces import INegotiated, IReadWriteDescriptor
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from zope.interface import alsoProvides
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sockets import FAMILIES, REACTORS, Machine, Ours, open_files
+from sockets import FAMILIES, KINDS, Machine, Ours, open_files
 from twistproxy.net import splice
 from twistproxy.net.splice import IDLE_PIPES, PIPE, TURNS, Joint, Splicer, unsent
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "splice"), reason="no splice(2)")
 
-BULK = bytes(range(251)) * 20_000  # 5 MB, more than all buffers on the way hold
+BULK = bytes(range(251)) * 8_000  # 2 MB, more than all buffers on the way hold
 
 
-@pytest.fixture(params=REACTORS)
+@pytest.fixture(params=KINDS)
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    if request.param == "uvloop":
+    if request.param != "epoll":
         pytest.importorskip("uvloop")
     machine = Machine(request.param)
     yield machine
@@ -47,6 +47,7 @@ class Case:
     def __init__(self, machine: Machine, family: str = "tcp", **options: int) -> None:
         self.machine = machine
         self.splicer = Splicer(machine.reactor, **options)
+        machine.closing.append(self.splicer.close)
         self.source: Ours = machine.socket(family)
         self.sink: Ours = machine.socket(family)
         self.told: list[int] = []
@@ -126,10 +127,10 @@ def test_no_byte_comes_through_python(case: Case, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "read", never)
     monkeypatch.setattr(os, "write", never)
-    case.source.transport.doRead = case.sink.transport.write = never
     case.lift(len(BULK))
     case.send(BULK)
     assert case.until() == BULK
+    assert case.source.protocol.received == b""
     figures = case.splicer.snapshot()
     assert (figures["spliced"], figures["copied"]) == (len(BULK), 0)
 
@@ -181,10 +182,7 @@ def test_a_reset_of_a_sink_that_is_waited_for(case: Case) -> None:
 
 def test_a_slow_sink_stops_its_source(machine: Machine) -> None:
     case = Case(machine)
-    for end in (case.source.peer.socket, case.source.transport.getHandle()):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
-    data = BULK * 4
+    data = BULK * 2
     case.lift(len(data))
     case.send(data)
     case.fill()
@@ -208,10 +206,10 @@ def test_a_cancelled_lift_is_not_heard_of_again(case: Case) -> None:
     lift = case.lift(2 * len(BULK))
     case.send(2 * BULK)
     case.fill()
-    assert len(open_files()) == len(before) + 4
+    assert len(open_files() - before) == 1  # the pipe; the sockets only have more descriptors
     lift.cancel()
     lift.cancel()
-    assert open_files() == before  # its pipe had bytes in it
+    assert open_files() <= before  # its pipe had bytes in it
     assert case.watched == []
     case.machine.turns()
     assert case.ends == []
@@ -356,7 +354,7 @@ def test_pipes_come_back_and_few_are_kept(machine: Machine) -> None:
     splicer.close()
     figures = splicer.snapshot()
     assert (figures["pipes"], figures["idle_pipes"]) == (0, 0)
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_an_idle_way_has_no_pipe(case: Case) -> None:
@@ -415,7 +413,7 @@ def test_without_files_nothing_is_joined(machine: Machine, monkeypatch: pytest.M
     monkeypatch.setattr(os, "dup", dup)
     transports = case.source.transport, case.sink.transport
     assert case.splicer.lift(*transports, 9, case.told.append, case._ended) is None
-    assert open_files() == before
+    assert open_files() <= before
     assert case.splicer.snapshot()["refused"] == 1
     case.send(b"it reads on")
     machine.until(lambda: case.source.protocol.received == b"it reads on")
@@ -436,12 +434,21 @@ def test_a_small_pipe_is_good_enough(machine: Machine, monkeypatch: pytest.Monke
 # What can't be joined
 
 
+@implementer(INegotiated)
+class Secured:  # type: ignore[misc]
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 def test_tls_is_not_joined(machine: Machine) -> None:
     case = Case(machine)
     assert case.splicer.can_join(case.source.transport, case.sink.transport)
-    alsoProvides(case.sink.transport, INegotiated)
-    assert not case.splicer.can_join(case.source.transport, case.sink.transport)
-    assert case.splicer.join(case.sink.transport, case.source.transport) is None
+    secured = Secured(case.sink.transport)
+    assert not case.splicer.can_join(case.source.transport, secured)
+    assert case.splicer.join(secured, case.source.transport) is None
     assert case.splicer.snapshot()["refused"] == 0
 
 
@@ -477,15 +484,15 @@ def empty(*arguments: object, **options: object) -> int:
 def test_it_needs_a_splice_that_works(
     machine: Machine, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = len(open_files())
+    before = open_files()
     monkeypatch.setattr(os, "splice", call)
-    assert not joins(machine.reactor, machine)
-    assert len(open_files()) == before + 4
+    assert not Splicer(machine.reactor)._able
+    assert open_files() <= before
 
 
 def test_it_needs_splice(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "splice")
-    assert not joins(machine.reactor, machine)
+    assert not Splicer(machine.reactor)._able
 
 
 def test_it_needs_files_to_find_out(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,22 +503,14 @@ def test_it_needs_files_to_find_out(machine: Machine, monkeypatch: pytest.Monkey
 # Unsent bytes
 
 
-def test_unsent_of_twisteds_transports(machine: Machine) -> None:
+def test_unsent_bytes_are_those_that_the_kernel_has_not_got(machine: Machine) -> None:
     ours = machine.socket("unix")
     assert unsent(ours.transport) == 0
-    ours.transport.write(b"12345")
-    assert unsent(ours.transport) == 5
-    machine.until(lambda: not unsent(ours.transport))
     ours.transport.write(BULK)
     machine.turns(2)
     before = unsent(ours.transport)
     assert 0 < before < len(BULK)
     ours.transport.write(b"12345")
     assert unsent(ours.transport) == before + 5
-
-
-def test_unsent_of_transports_that_tell() -> None:
-    class Native:
-        unsent = 7
-
-    assert unsent(Native()) == 7
+    machine.until(lambda: len(ours.peer.read()) == len(BULK) + 5)
+    assert unsent(ours.transport) == 0
