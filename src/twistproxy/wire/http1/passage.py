@@ -97,7 +97,11 @@ class Passage:
             sink.transport.abortConnection()
             return
         sink.returned()
-        source.released()  # and if it is lost, its transport says so
+        if why == "source":
+            # Its transport would not learn it: the reset is read, and what follows is an EOF.
+            source.transport.abortConnection()
+            return
+        source.released()
         if not why:
             source.passed_all()
 
