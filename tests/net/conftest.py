@@ -1,7 +1,9 @@
-"""Certificates, made once, and two TLS ends joined in memory."""
+"""Certificates, made once; connections on reactors of both kinds."""
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from talks import KINDS, Full, Net
+from twistproxy.net.tls import ServerTls, load
 
 NOW = datetime.now(UTC)
 _USES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
@@ -114,3 +119,43 @@ def _name(text: str) -> x509.Name:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+# Real connections
+
+
+@pytest.fixture(scope="module")
+def server_tls(authority: Any) -> ServerTls:
+    return ServerTls(load([authority.pair("tls.example")], 0))
+
+
+@pytest.fixture(scope="module")
+def trust(authority: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority.ca)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@pytest.fixture(params=KINDS)
+def net(
+    request: pytest.FixtureRequest, tmp_path: Path, server_tls: ServerTls, trust: ssl.SSLContext
+) -> Iterator[Net]:
+    """On each kind of transports."""
+    net = Net(request.param, tmp_path, server_tls, trust)
+    yield net
+    net.close()
+
+
+@pytest.fixture
+def native(tmp_path: Path, server_tls: ServerTls, trust: ssl.SSLContext) -> Iterator[Net]:
+    """On native transports only: Twisted's own differ."""
+    net = Net("native", tmp_path, server_tls, trust)
+    yield net
+    net.close()
+
+
+@pytest.fixture
+def full() -> Iterator[Full]:
+    full = Full()
+    yield full
+    full.close()

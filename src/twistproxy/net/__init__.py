@@ -1,6 +1,7 @@
 """Where bytes are: connections, addresses, names, TLS and time-outs. No HTTP.
 
 reactor     which reactor runs, and how many files it may open
+native      protocols on uvloop's own transports: endpoints, TLS by Python's ssl
 sweep       one coarse timer for every time-out
 addresses   which addresses may be connected to, and which are our own
 names       so many lookups at a time, so that slow ones do not hold up the others
