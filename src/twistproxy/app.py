@@ -37,6 +37,7 @@ from twistproxy.net import tls
 from twistproxy.net.addresses import Judge, own
 from twistproxy.net.dial import Dialler, Reason
 from twistproxy.net.listen import ListenFailed, addresses, listen
+from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import Plan, PolicyError, compile_policy
 from twistproxy.road import Counts, Generation, Road
@@ -51,6 +52,7 @@ from twistproxy.upstream.routing.table import RouteTable
 from twistproxy.upstream.server import Server
 from twistproxy.wire import Terms
 from twistproxy.wire.clients import Clients
+from twistproxy.wire.http1 import head
 from twistproxy.wire.http1.client_leg import ClientLegs
 
 _log = Logger()
@@ -152,6 +154,7 @@ class Proxy:
             ids=secrets.token_hex(4),
             counts=Counts(),
             exchanges=set(),
+            splicer=Splicer(reactor),
         )
         self._certificates = compiled.certificates
         self._server_tls = tls.ServerTls(self._certificates)
@@ -220,6 +223,9 @@ class Proxy:
             "destinations": self._destinations.snapshot(),
             "connections": self.connections.snapshot(),
             "host_names": uri.names_kept(),
+            "targets": uri.targets_kept(),
+            "field_lines": head.lines_kept(),
+            "splice": self.road.splicer.snapshot(),
             "manhole": {"sessions": self._manhole.sessions if self._manhole else 0},
             "tls": {"warnings": list(self._certificates.warnings)},
             "log": self._access_log.snapshot(),
@@ -336,6 +342,7 @@ class Proxy:
         if self._manhole is not None:
             await self._manhole.stop()
         await self._api.stop()
+        self.road.splicer.close()
         self.sweep.stop()
         self._access_log.close()
 
