@@ -35,7 +35,7 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.framing import keeps_alive, request_framing
 from twistproxy.http.message import Request, Response
-from twistproxy.net.splice import Splicer
+from twistproxy.net.splice import Splicer, unsent
 from twistproxy.net.sweep import Sweep
 from twistproxy.net.tls import server_name
 from twistproxy.wire import ClientSide, Door, Peer, Terms
@@ -224,6 +224,8 @@ class ClientLeg(Protocol):
             self._break_body(errors.REQUEST_TIMEOUT)
         elif self._state == IDLE:
             self._lose()
+        elif self._state == CLOSING:
+            self.abort()
 
     def _wait(self) -> None:
         """Set the deadline of the state that has begun, or goes on."""
@@ -578,6 +580,7 @@ class ClientLeg(Protocol):
         # TLS waits by itself for the other end to say goodbye.
         if unread and not self._ended and not self.legs.tls:
             self._close_down()
+            self._stalled = Progress(self.transport)
             self.transport.loseWriteConnection()
         else:
             self._lose()
@@ -638,6 +641,9 @@ class ClientLeg(Protocol):
 
     def _lose(self) -> None:
         self._close_down()
+        # With nothing to send it is closed at once: nobody is waited for.
+        if self.legs.tls or unsent(self.transport):
+            self._stalled = Progress(self.transport)
         self.transport.loseConnection()
 
     def _close_down(self) -> None:
@@ -646,7 +652,7 @@ class ClientLeg(Protocol):
         self._state = CLOSING
         self._buffer = b""
         self._reader = self._unfinished = None
-        self._stalled = Progress(self.transport)
+        self._stalled = None
         self._wait_for(self.legs.terms.timeouts.body)
         self.transport.unregisterProducer()
         if self._held:
