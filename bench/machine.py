@@ -67,6 +67,14 @@ def free_port() -> int:
             return port
 
 
+def free_ports(count: int) -> list[int]:
+    """So many, no two the same."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
+
+
 def many_files() -> None:
     """Let this process and its children hold as many descriptors as the machine permits."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import origin
 from bench.load import Ask, Load, probe
-from bench.machine import PROXY_CORES, Child, Invalid, Missing, free_port, takes_connections, until
+from bench.machine import PROXY_CORES, Child, Invalid, Missing, free_ports, takes_connections, until
 from bench.peers import DOORS, Peer, Place
 
 
@@ -46,7 +46,7 @@ class Subject:
     def start(self) -> float:
         """Start it on new ports; seconds until it had answered. Raises Missing, Invalid."""
         self.folder.mkdir()
-        ports = {door: free_port() for door in DOORS}
+        ports = dict(zip(DOORS, free_ports(len(DOORS)), strict=True))
         self.place = Place(self.folder, ports, self.origin, *self._pair)
         commands = self.peer.commands(self.place)
         begun = time.monotonic()
