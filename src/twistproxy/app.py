@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -21,10 +21,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twistproxy import __version__, admin, logs
-from twistproxy.admin import manhole
 from twistproxy.admin.access_log import FORMATS, AccessLog, LogFile
 from twistproxy.admin.api import Api
-from twistproxy.admin.manhole import Manhole
 from twistproxy.cache.cache import Cache
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.config import load, model
@@ -54,6 +52,9 @@ from twistproxy.wire import Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1 import head
 from twistproxy.wire.http1.client_leg import ClientLegs
+
+if TYPE_CHECKING:
+    from twistproxy.admin.manhole import Manhole
 
 _log = Logger()
 
@@ -99,6 +100,9 @@ def compile_config(
     faults += pool.faults(config.pools)
     faults += parents.faults(config.forward.parent if config.forward else ())
     if config.manhole:
+        # Not at the top: without the SSH library a start takes two thirds of the time.
+        from twistproxy.admin import manhole
+
         faults += manhole.faults(config.manhole, config.state_dir)
     try:
         policy = compile_policy(config.policy, before)
@@ -172,9 +176,11 @@ class Proxy:
             if config.forward
             else None
         )
-        self._manhole = (
-            Manhole(reactor, self, config.manhole, config.state_dir) if config.manhole else None
-        )
+        self._manhole: Manhole | None = None
+        if config.manhole:
+            from twistproxy.admin.manhole import Manhole
+
+            self._manhole = Manhole(reactor, self, config.manhole, config.state_dir)
         self._api = Api(reactor, self, config.admin, config.state_dir)
 
     # -- what the windows look at -----------------------------------------------------

@@ -50,11 +50,14 @@ Why = Literal["", "eof", "source", "sink"]
 
 
 def unsent(transport: Any) -> int:
-    """Bytes that were written to a transport and that the kernel has not got yet."""
+    """Bytes that were written to a transport and that the kernel has not got yet.
+
+    -1 where nobody knows.
+    """
     if isinstance(transport, FileDescriptor):
         held: int = transport._tempDataLen  # has no public name
         return len(transport.dataBuffer) - transport.offset + held
-    count: int = transport.unsent
+    count: int = getattr(transport, "unsent", -1)
     return count
 
 

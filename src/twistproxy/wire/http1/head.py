@@ -78,10 +78,7 @@ def request(head: bytes, limits: Limits) -> Request | Problem:
 
 def request_line(line: bytes, limits: Limits) -> tuple[bytes, bytes, tuple[int, int]] | Problem:
     """Method, target and version of a request line (RFC 9112 §3)."""
-    if len(line) > _START_KEPT:
-        read = _request_line.__wrapped__(line)
-    else:
-        read = _request_line(line)
+    read = _request_line(line) if len(line) <= _START_KEPT else _request_line.__wrapped__(line)
     if isinstance(read, tuple) and len(read[1]) > limits.uri:
         return errors.URI_TOO_LONG.about(limit=limits.uri)
     return read
