@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from sockets import open_files
+from talks import Net, Tape, Tapes, unused_port
 from twistproxy.net.dial import MOST_ADDRESSES, Dialler, Reason, Unreachable
 from twistproxy.net.tls import ClientTls, ServerTls, load
 
@@ -485,3 +488,117 @@ def test_a_handshake_is_cancelled(world: World, authority: Any) -> None:
     cancel(world)
     assert transport.disconnected
     transport.protocol.connectionLost(Failure(error.ConnectionAborted()))
+
+
+# On real sockets, of both kinds
+
+
+def dial(net: Net, port: int, host: str = "127.0.0.1", **options: Any) -> tuple[Any, list[Any]]:
+    results: list[Any] = []
+    deferred = Dialler(net.reactor).dial(host, port, Recorder(), timeout=5, **options)
+    deferred.addBoth(results.append)
+    return deferred, results
+
+
+def outcome(results: list[Any]) -> tuple[Reason, str]:
+    unreachable = results[0].value
+    return unreachable.reason, unreachable.detail
+
+
+@pytest.mark.parametrize("family", ["tcp", "tls"])
+def test_a_connection_that_is_used(net: Net, family: str, authority: Any) -> None:
+    there = Tapes(Tape(data=lambda tape: tape.transport.write(b"answer")))
+    port = net.listen(there, family).getHost().port
+    tls = ClientTls("tls.example", authority.ca) if family == "tls" else None
+    _, results = dial(net, port, tls=tls)
+    net.until(lambda: results)
+    (protocol,) = results
+    protocol.transport.write(b"question")
+    net.until(lambda: protocol.received == b"answer")
+    assert there.built[0].received == b"question"
+    assert protocol.transport.getTcpNoDelay()
+    assert not net.reactor.getDelayedCalls()
+    protocol.transport.loseConnection()
+    net.until(lambda: protocol.lost and there.built[0].lost)
+    assert len(protocol.lost) == 1
+
+
+def plain(sock: socket.socket) -> None:
+    sock.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+ENDS = {  # how the server takes a connection; reason, words
+    "not TLS": (plain, Reason.TLS_PROTOCOL, "wrong version number"),
+    "closed": (
+        lambda sock: sock.shutdown(socket.SHUT_RDWR),
+        Reason.TLS_PROTOCOL,
+        "it was closed during the handshake",
+    ),
+    "silent": (lambda sock: None, Reason.TIMEOUT, "the TLS handshake took too long"),
+}
+
+
+@pytest.mark.parametrize(("how", "reason", "words"), ENDS.values(), ids=ENDS)
+def test_a_handshake_that_fails_is_the_same_on_both(
+    net: Net, authority: Any, how: Any, reason: Reason, words: str
+) -> None:
+    before = open_files()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        results: list[Any] = []
+        tls = ClientTls("tls.example", authority.ca)
+        Dialler(net.reactor).dial(
+            "127.0.0.1",
+            server.getsockname()[1],
+            Recorder(),
+            timeout=0.3 if reason is Reason.TIMEOUT else 5,
+            tls=tls,
+        ).addBoth(results.append)
+        net.turns()
+        sock, _ = server.accept()
+        how(sock)
+        net.until(lambda: results)
+        sock.close()
+    assert outcome(results) == (reason, words)
+    net.until(lambda: open_files() == before)
+    assert not net.reactor.getDelayedCalls()
+
+
+@pytest.mark.parametrize("name", ["other.example", "127.0.0.1"])
+def test_a_certificate_for_another_name_is_the_same_on_both(
+    net: Net, authority: Any, name: str
+) -> None:
+    port = net.listen(Tapes(), "tls").getHost().port
+    _, results = dial(net, port, tls=ClientTls(name, authority.ca))
+    net.until(lambda: results)
+    assert outcome(results) == (Reason.TLS_CERTIFICATE, f"it is not for {name}")
+
+
+def test_nobody_there_is_the_same_on_both(net: Net) -> None:
+    _, results = dial(net, unused_port())
+    net.until(lambda: results)
+    refused = "127.0.0.1: Connection was refused by other side: 111: Connection refused"
+    assert outcome(results) == (Reason.REFUSED, refused)
+    _, results = dial(net, 80, "255.255.255.255")
+    net.until(lambda: results)
+    assert results[0].value.reason is Reason.UNROUTABLE
+    _, results = dial(net, 99999)
+    net.until(lambda: results)
+    assert outcome(results)[0] is Reason.UNROUTABLE
+
+
+@pytest.mark.parametrize("family", ["tcp", "tls"])
+@pytest.mark.parametrize("turns", range(6))
+def test_a_dial_that_is_cancelled_leaves_nothing(
+    net: Net, authority: Any, family: str, turns: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        before = open_files()
+        tls = ClientTls("tls.example", authority.ca) if family == "tls" else None
+        deferred, results = dial(net, server.getsockname()[1], tls=tls)
+        net.turns(turns)
+        deferred.cancel()
+        net.turns()
+        if isinstance(results[0], Recorder):  # it came before
+            results[0].transport.abortConnection()  # type: ignore[union-attr]
+        net.until(lambda: open_files() == before)
+    assert not net.reactor.getDelayedCalls()

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
+import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -13,6 +17,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock, RaisingMemoryReactor
 from twisted.logger import capturedLogs, formatEvent
 
+from talks import Net
 from twistproxy.net.listen import BACKLOG, ListenFailed, addresses, listen
 
 
@@ -114,3 +119,56 @@ ADDRESSES = {
 @pytest.mark.parametrize(("host", "expected"), ADDRESSES.values(), ids=ADDRESSES)
 def test_addresses(host: object, expected: tuple[str, int]) -> None:
     assert addresses(Port(host)) == expected
+
+
+# On real sockets, of both kinds
+
+
+def test_a_unix_socket_with_its_mode_and_lock(net: Net, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    results = listening(net.reactor, f"unix:{path}:mode=600")
+    port: Any = results[0]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.with_suffix(".lock").is_symlink()
+    assert addresses(port) == (str(path), 0)
+    (taken,) = listening(net.reactor, f"unix:{path}")
+    assert str(taken.value) == f"unix:{path}: cannot acquire lock"  # type: ignore[attr-defined]
+    stopped: list[object] = []
+    port.stopListening().addBoth(stopped.append)
+    net.until(lambda: stopped)
+    assert not path.exists()
+    assert not path.with_suffix(".lock").is_symlink()
+
+
+def test_the_queue_is_as_long_as_was_asked_for(net: Net) -> None:
+    """Two may wait, and one more; what else comes is not answered."""
+    port: Any = listening(net.reactor, "tcp:0:interface=127.0.0.1:backlog=1")[0]
+    clients = [socket.socket() for _ in range(6)]
+    where = (port.getHost().host, port.getHost().port)
+    for client in clients:
+        client.setblocking(False)
+        client.connect_ex(where)
+    poll = select.poll()
+    for client in clients:
+        poll.register(client, select.POLLOUT)
+    connected = [event for _, event in poll.poll(0) if event & select.POLLOUT]
+    assert len(connected) == 2
+    for client in clients:
+        client.close()
+    net.turns()
+    port.stopListening()
+    net.turns()
+
+
+def test_it_listens_before_the_reactor_runs(net: Net) -> None:
+    port: Any = listening(net.reactor, "tcp:0:interface=127.0.0.1")[0]
+    socket.create_connection(addresses(port)).close()
+    port.stopListening()
+    net.turns()
+
+
+def test_a_taken_port_is_the_same_line_on_both(net: Net) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"tcp:{server.getsockname()[1]}:interface=127.0.0.1"
+        (failure,) = listening(net.reactor, where)
+    assert str(failure.value) == f"{where}: address already in use"  # type: ignore[attr-defined]

@@ -42,6 +42,14 @@ def test_names() -> None:
     assert run(code + "from twistproxy.net import reactor as r; " + SAY) == "asyncio"
 
 
+def test_the_loop_is_told_where_it_is_uvloops() -> None:
+    say = "from twisted.internet import reactor; print(type(r.native_loop(reactor)).__module__)"
+    assert reactor.native_loop(object()) is None
+    assert run(INSTALL + say) == "uvloop"
+    other = "from twisted.internet import asyncioreactor as a; a.install(); "
+    assert run(other + "from twistproxy.net import reactor as r; " + say) == "builtins"
+
+
 RESET = """
 import os, socket, struct, sys
 from twisted.internet import protocol, reactor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -80,9 +80,9 @@ def _with_backlog(description: str) -> str:
 
 
 def _explain(failure: Failure, description: str) -> NoReturn:
-    error = failure.value
+    error: Any = failure.value
     if isinstance(error, CannotListenError):
-        error = cast(Exception, error.socketError)
+        error = error.socketError  # or, of a locked unix socket, only words
     text = (isinstance(error, OSError) and error.strerror) or str(error)
     why = f"{text[0].lower()}{text[1:]}" if text else type(error).__name__
-    raise ListenFailed(description, why) from error
+    raise ListenFailed(description, why) from failure.value
