@@ -736,8 +736,8 @@ def plain(value: object) -> bool:
 
 FIGURES = {
     "version", "pid", "uptime", "reactor", "state", "generation", "exchanges", "cache", "policy",
-    "pools", "parents", "destinations", "connections", "host_names", "targets", "field_lines", "splice", "manhole",
-    "tls", "log",
+    "pools", "parents", "destinations", "connections", "host_names", "targets", "field_lines",
+    "splice", "manhole", "tls", "log",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet import error
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IResolutionReceiver, ITCPTransport
+from twisted.internet.interfaces import IResolutionReceiver, ISystemHandle
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -52,13 +52,19 @@ class Resolver:
         self._receiver.resolutionComplete()
 
 
-@implementer(ITCPTransport)
+@implementer(ISystemHandle)
 class Transport(StringTransport):  # type: ignore[misc]
+    """Its own handle, too, for the options that are set."""
+
     protocol: Any = None
     no_delay = False
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        self.no_delay = enabled
+    def getHandle(self) -> Transport:
+        return self
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NODELAY):
+            self.no_delay = bool(value)
 
 
 class Recorder(Protocol):

@@ -8,7 +8,9 @@ names       so many lookups at a time, so that slow ones do not hold up the othe
 dial        a name and a port → a connection, or why there is none
 tls         certificates by SNI for clients, verification of servers
 relay       two connections joined: a tunnel
+splice      bytes from socket to socket in the kernel
 listen      an endpoint string → a port, or one clear line
+options     what is asked of the kernel for each connection
 
 In:  host names, addresses, ports, endpoint strings, paths of PEM files.
 Out: connected Twisted transports, and failures as values or as one exception a file

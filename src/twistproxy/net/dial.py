@@ -24,7 +24,7 @@ from twisted.internet.interfaces import (
     IHostResolution,
     IProtocol,
     IResolutionReceiver,
-    ITCPTransport,
+    ISystemHandle,
 )
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -33,6 +33,7 @@ from zope.interface import implementer
 from twistproxy.net.addresses import canonical
 from twistproxy.net.names import Names
 from twistproxy.net.native import NativeClientEndpoint, bind
+from twistproxy.net.options import tune
 from twistproxy.net.reactor import native_loop
 from twistproxy.net.tls import ClientTls, explain, refused_certificate
 
@@ -209,8 +210,7 @@ class _Attempt:
         if self._result is None:
             transport.abortConnection()
             return
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpNoDelay(True)
+        _tune(transport)
         if self._tls is None:
             self.ready(transport)
             return
@@ -223,6 +223,7 @@ class _Attempt:
         if self._result is None:
             transport.abortConnection()
             return
+        _tune(transport)
         self._late = Unreachable(Reason.TIMEOUT, "the TLS handshake took too long")
         self._undo = transport.abortConnection
 
@@ -323,6 +324,11 @@ class _Handshake(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._attempt.handshake_failed(reason)
+
+
+def _tune(transport: object) -> None:
+    if ISystemHandle.providedBy(transport):
+        tune(transport.getHandle())
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy.net.native import NativeServerEndpoint
+from twistproxy.net.options import tune
 from twistproxy.net.reactor import native_loop
 from twistproxy.net.tls import ServerTls
 
@@ -54,6 +55,7 @@ def listen(
         return endpoint.listen(factory if tls is None else tls.wrap(factory, reactor))
 
     def begun(port: IListeningPort) -> IListeningPort:
+        tune(getattr(port, "socket", None))
         _log.info("Listening on {description}", description=description)
         return port
 

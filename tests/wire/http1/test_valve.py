@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
-from twistproxy.wire.http1.valve import UNSENT, Progress, bound_unsent, bytes_acked
+from twistproxy.wire.http1.valve import Progress, bytes_acked
 
 
 @pytest.fixture
@@ -65,21 +63,6 @@ class Old:
 def test_where_nobody_knows_there_is_no_progress(transport):
     assert bytes_acked(transport) == 0
     assert not Progress(transport).made()
-
-
-def test_a_kernel_keeps_little_of_what_is_not_read():
-    """With the socket of a real connection, since only that knows the option."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        sock = socket.create_connection(server.getsockname())
-    with sock:
-        bound_unsent(Handle(sock))
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == UNSENT
-
-
-def test_other_sockets_are_left_as_they_are():
-    with socket.socket(socket.AF_UNIX) as sock:
-        bound_unsent(Handle(sock))
-    bound_unsent(object())
 
 
 class Handle:

@@ -173,6 +173,12 @@ class _Port:
         self._server: Any = None
         self.startListening()
 
+    @property
+    def socket(self) -> socket.socket:
+        """The one that listens."""
+        listening: socket.socket = self._port.socket
+        return listening
+
     def startListening(self) -> None:
         """It does from the beginning."""
         backlog = getattr(self._port, "backlog", None) or socket.SOMAXCONN

@@ -352,9 +352,8 @@ class NativeTransport:
         return bool(self.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """The loop has set it already."""
-        if not enabled or not self.getTcpNoDelay():
-            self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(enabled))
+        """The loop enables it on each connection."""
+        self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(enabled))
 
     def getTcpKeepAlive(self) -> bool:
         return bool(self.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))

@@ -43,7 +43,7 @@ from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1 import body, encode, head
 from twistproxy.wire.http1.handover import hand_over
 from twistproxy.wire.http1.passage import WORTH, Leg, Passage
-from twistproxy.wire.http1.valve import Progress, bound_unsent
+from twistproxy.wire.http1.valve import Progress
 
 IDLE, HEAD, BODY, ANSWERED, CLOSING, TUNNEL, LOST = (
     "idle", "head", "body", "answered", "closing", "tunnel", "lost",
@@ -153,9 +153,6 @@ class ClientLeg(Protocol):
         transport = self.transport
         self._address = _address(getattr(transport.getPeer(), "host", ""))
         problem = self.legs.clients.enter(self)
-        if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
-            bound_unsent(transport)
         transport.registerProducer(self, True)
         self.legs.sweep.watch(self)
         self._wait()

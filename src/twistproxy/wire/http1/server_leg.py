@@ -33,7 +33,7 @@ from twistproxy.wire import ClientStream, ServerSide, Terms
 from twistproxy.wire.http1 import body, encode, head
 from twistproxy.wire.http1.handover import hand_over
 from twistproxy.wire.http1.passage import WORTH, Leg, Passage
-from twistproxy.wire.http1.valve import Progress, bound_unsent
+from twistproxy.wire.http1.valve import Progress
 
 IDLE, HEAD, BODY, TUNNEL, LOST = "idle", "head", "body", "tunnel", "lost"
 
@@ -90,7 +90,6 @@ class ServerLeg(Protocol):
         return self._state == IDLE and not self._ending
 
     def connectionMade(self) -> None:
-        bound_unsent(self.transport)
         self.transport.registerProducer(self, True)
         self._sweep.watch(self)
 

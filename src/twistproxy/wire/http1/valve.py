@@ -9,11 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from contextlib import suppress
-from typing import Any, Final
-
-#: Bytes that may wait in the kernel before the transport waits itself.
-UNSENT: Final = 128 << 10
+from typing import Any
 
 _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_AT = 120  # in struct tcp_info, since Linux 4.1
@@ -48,18 +44,6 @@ def bytes_acked(transport: Any) -> int:
         return acked
     except (AttributeError, OSError, struct.error):
         return 0
-
-
-def bound_unsent(transport: Any) -> None:
-    """Let the kernel take no more than it needs to keep the network busy.
-
-    It would take 4 MiB for each peer that doesn't read: memory that nobody counts, and work for
-    slow peers before that of others. Nothing where the kernel can't.
-    """
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if option is not None:
-        with suppress(AttributeError, OSError):
-            _handle(transport).setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
 def _handle(transport: Any) -> Any:
