@@ -118,7 +118,9 @@ def test_options(net: Net) -> None:
 
 def test_options_that_a_unix_socket_has_not(native: Net) -> None:
     talk = native.talk(family="unix")
-    talk.transport.setTcpKeepAlive(True)
+    for enabled in (True, False):
+        talk.transport.setTcpNoDelay(enabled)
+        talk.transport.setTcpKeepAlive(enabled)
     talk.transport.abortConnection()
     native.until(lambda: talk.protocol.lost)
     talk.transport.setTcpKeepAlive(True)
