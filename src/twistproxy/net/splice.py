@@ -285,8 +285,8 @@ class Way:
 
     @property
     def waits_for_sink(self) -> bool:
-        """Whether bytes are there that the sink does not take."""
-        return self._vessel is not None or not self._flushed
+        """Whether it goes on when the sink takes bytes, rather than when the source has some."""
+        return self._sink.writing
 
     def pump(self) -> None:
         """Move a pipe's fill at most, so that others get their turn; watch for what is missing."""
@@ -404,12 +404,12 @@ class Way:
 class Plug:
     """A transport's socket under a descriptor of our own, which any reactor watches."""
 
-    __slots__ = ("_reactor", "_reading", "_writing", "fd", "reads", "transport", "writes")
+    __slots__ = ("_reactor", "_reading", "fd", "reads", "transport", "writes", "writing")
 
     def __init__(self, reactor: Any, transport: Any) -> None:
         """Raises OSError if there are too many open files."""
         self._reactor = reactor
-        self._reading = self._writing = False
+        self._reading = self.writing = False
         self.transport: Any = transport
         self.fd = os.dup(transport.getHandle().fileno())
         self.reads: Way | None = None  # what it is the source of
@@ -426,13 +426,13 @@ class Plug:
             self._reactor.removeReader(self)
 
     def watch_writing(self) -> None:
-        if not self._writing:
-            self._writing = True
+        if not self.writing:
+            self.writing = True
             self._reactor.addWriter(self)
 
     def unwatch_writing(self) -> None:
-        if self._writing:
-            self._writing = False
+        if self.writing:
+            self.writing = False
             self._reactor.removeWriter(self)
 
     def close(self) -> None:

@@ -108,11 +108,12 @@ class NativeTlsTransport(NativeTransport):
         tls.set_write_buffer_limits(HIGH_WATER, 0)
         self.write = tls.write
         self.writeSequence = tls.writelines
-        self.pauseProducing = tls.pause_reading
-        self.resumeProducing = tls.resume_reading
+        # Of the connection beneath: a paused TLS of uvloop drops what it holds at the peer's end.
+        self.pauseProducing = self._native.pause_reading
+        self.resumeProducing = self._native.resume_reading
         self._close = partial(self._close_tls, tls)
         if self._held:
-            tls.pause_reading()
+            self._native.pause_reading()
         early, self._early = self._early, []
         if self._producer is None:
             self.loseConnection = self._close
