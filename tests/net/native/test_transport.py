@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 import ssl
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -24,7 +25,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
     ITransport,
 )
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
@@ -71,10 +72,109 @@ def test_interfaces(native: Net, family: str) -> None:
 
 def test_nothing_is_between_the_protocol_and_the_loop(native: Net) -> None:
     talk = native.talk()
-    for name in ("write", "writeSequence", "pauseProducing", "resumeProducing", "loseConnection"):
+    for name in ("pauseProducing", "resumeProducing"):
         method = getattr(talk.transport, name)
         assert type(method.__self__).__module__ == "uvloop.loop", name
     assert talk.transport.data_received == talk.protocol.dataReceived
+
+
+class Written:
+    """uvloop's transport, and its loop, as far as writes go: what is handed to the kernel."""
+
+    def __init__(self) -> None:
+        self.handed: list[list[bytes]] = []
+        self.soon: list[Callable[[], None]] = []
+        self.closed = False
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.soon.append(call)
+
+    def turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for call in soon:
+            call()
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self.handed.append([data])
+
+    def writelines(self, data: Iterable[bytes]) -> None:
+        assert not self.closed
+        self.handed.append(list(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def ignored(self, *_: object) -> None: ...
+
+    set_write_buffer_limits = pause_reading = resume_reading = set_protocol = ignored
+
+
+def written() -> tuple[Written, NativeTransport]:
+    loop: Any = Written()
+    transport = NativeTransport(loop, Factory.forProtocol(Protocol))
+    transport.connection_made(loop)
+    return loop, transport
+
+
+def test_what_is_written_in_one_turn_leaves_in_one_write() -> None:
+    loop, transport = written()
+    transport.write(b"a")
+    transport.writeSequence([b"b", b"c"])
+    assert (loop.handed, transport.unsent) == ([], 3)
+    loop.turn()
+    assert (loop.handed, transport.unsent) == ([[b"a", b"b", b"c"]], 0)
+    transport.write(b"d")
+    loop.turn()
+    assert loop.handed[1:] == [[b"d"]]
+    loop.turn()
+    assert not loop.soon, "nothing is done for who writes nothing"
+
+
+def test_much_is_written_at_once() -> None:
+    loop, transport = written()
+    transport.write(b"a")
+    transport.write(bytes(HIGH_WATER))
+    assert loop.handed == [[b"a", bytes(HIGH_WATER)]]
+    transport.writeSequence([bytes(HIGH_WATER // 2)] * 2)
+    assert len(loop.handed) == 2
+    loop.turn()
+    assert len(loop.handed) == 2
+
+
+def test_a_close_comes_after_what_was_written_an_abort_instead() -> None:
+    loop, transport = written()
+    transport.write(b"a")
+    transport.loseConnection()
+    assert (loop.handed, loop.closed) == ([[b"a"]], True)
+    loop, transport = written()
+    transport.write(b"a")
+    transport.abortConnection()
+    loop.turn()
+    assert (loop.handed, loop.closed) == ([], True)
+
+
+def test_turns_are_shared_by_a_loops_connections() -> None:
+    loop, transport = written()
+    other = NativeTransport(loop, Factory.forProtocol(Protocol))  # type: ignore[arg-type]
+    other.connection_made(loop)
+    transport.write(b"a")
+    other.write(b"b")
+    assert len(loop.soon) == 1
+    loop.turn()
+    assert loop.handed == [[b"a"], [b"b"]]
 
 
 def test_addresses(net: Net) -> None:

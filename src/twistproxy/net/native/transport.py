@@ -6,8 +6,9 @@
            ◀─────────────────────────                 ◀─────────────────────────
           write, pause_reading, close…               write, pauseProducing, loseConnection…
 
-Where a name of the right side means what one of the left does, it is the same bound method.
-All of it is let go of at the connection's end, so that no cycle stays.
+Where a name of the right side means what one of the left does, it is the same bound method; but
+for writes, which are kept to the end of the turn: see `Turn`. All of it is let go of at the
+connection's end, so that no cycle stays.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -65,6 +67,38 @@ def bind(transport: Any, protocol: IProtocol) -> None:
         transport.protocol = protocol
 
 
+class Turn:
+    """What is written while one turn of a loop handles what was read; sent at its end.
+
+    A write wakes up the peer. Where the peer is on this machine, or its network card is, waking
+    it up between one request and the next costs more than the write itself; and two writes to
+    one connection become one.
+    """
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[NativeTransport] = []
+
+    def add(self, transport: NativeTransport) -> None:
+        """Have it flushed."""
+        if not self._waiting:
+            self._loop.call_soon(self._end)
+        self._waiting.append(transport)
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for transport in waiting:
+            transport.flush()
+
+
+@lru_cache(4)
+def turn_of(loop: asyncio.AbstractEventLoop) -> Turn:
+    """There is one a loop."""
+    return Turn(loop)
+
+
 @implementer(ITCPTransport, IConsumer, IPushProducer, ISystemHandle)
 class NativeTransport:
     """One connection: uvloop's protocol on one side, Twisted's transport on the other.
@@ -83,11 +117,15 @@ class NativeTransport:
         "_loop",
         "_made",
         "_native",
+        "_outbox",
         "_peer",
         "_producer",
         "_protocol",
+        "_put",
+        "_put_all",
         "_read_all",
         "_reason",
+        "_turn",
         "_wrote_all",
         "data_received",
         "loseConnection",
@@ -105,6 +143,8 @@ class NativeTransport:
     data_received: Callable[[bytes], None]  # uvloop's name; it is called as often as anything
 
     _native: Any  # uvloop's plain transport
+    _put: Callable[[bytes], None]  # uvloop's write
+    _put_all: Callable[[Iterable[bytes]], None]
     _close: Callable[[], None]  # what loseConnection is when there is no producer
 
     def __init__(
@@ -114,6 +154,8 @@ class NativeTransport:
         made: Deferred[IProtocol] | None = None,
     ) -> None:
         self._loop = loop
+        self._turn = turn_of(loop)
+        self._outbox: list[bytes] = []
         self._factory = factory
         self._made = made
         self._protocol: Any = None  # None: it is lost, or not connected yet
@@ -153,9 +195,11 @@ class NativeTransport:
         self._native = native
         # The loop's own low mark is 16 bytes; Twisted's producers go on when all is written.
         native.set_write_buffer_limits(HIGH_WATER, 0)
-        self.write = native.write
-        self.writeSequence = native.writelines
-        self.loseConnection = self._close = native.close
+        self._put = native.write
+        self._put_all = native.writelines
+        self.write = self._write
+        self.writeSequence = self._write_all
+        self.loseConnection = self._close = self._flush_and_close
         # Reading begins when we return, and can't be prevented.
         self.pauseProducing = self._hold
         self.resumeProducing = self._release_soon
@@ -204,6 +248,7 @@ class NativeTransport:
             protocol.readConnectionLost()
             return not self._wrote_all
         # What is pending is still written, but no more.
+        self.flush()
         self.write = self.writeSequence = nothing
         self._stop_producer()
         return False
@@ -216,8 +261,10 @@ class NativeTransport:
         self.write = self.writeSequence = self.data_received = nothing
         self.pauseProducing = self.resumeProducing = nothing
         self.loseConnection = self._close = nothing
+        self._put = self._put_all = nothing
         self._later = None
         self._first.clear()
+        self._outbox.clear()
         try:
             self._stop_producer()
             protocol.connectionLost(reason)
@@ -279,6 +326,38 @@ class NativeTransport:
         self._first.append(data)
         self._native.pause_reading()
 
+    # -- writing ------------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        outbox = self._outbox
+        if not outbox:
+            self._turn.add(self)
+        outbox.append(data)
+        if len(data) >= HIGH_WATER:
+            self.flush()
+
+    def _write_all(self, data: Iterable[bytes]) -> None:
+        outbox = self._outbox
+        if not outbox:
+            self._turn.add(self)
+        outbox.extend(data)
+        if sum(map(len, outbox)) >= HIGH_WATER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what is kept to the loop, which writes it at once if the kernel takes it."""
+        outbox = self._outbox
+        if len(outbox) == 1:
+            data = outbox.pop()
+            self._put(data)
+        elif outbox:
+            self._outbox = []
+            self._put_all(outbox)
+
+    def _flush_and_close(self) -> None:
+        self.flush()
+        self._native.close()
+
     # -- ITransport, ITCPTransport ------------------------------------------------------
 
     @property
@@ -294,6 +373,7 @@ class NativeTransport:
 
     def _shut_down(self) -> None:
         native = self._native
+        self.flush()
         self._wrote_all = True
         self.write = self.writeSequence = nothing
         if self._read_all:
@@ -316,12 +396,13 @@ class NativeTransport:
     def unsent(self) -> int:
         """Bytes that were written and that the kernel has not got yet."""
         size: int = self._native.get_write_buffer_size()
-        return size
+        return size + sum(map(len, self._outbox))
 
     def abortConnection(self) -> None:
         if self._protocol is None or self._reason is not None:
             return
         self._reason = ABORTED
+        self._outbox.clear()
         self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._native.abort()
 
