@@ -120,11 +120,14 @@ class TlsPeer(Peer):
             self.end = "reset"
         return True
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         try:
-            return super().send(data)
+            return self.socket.send(data)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return 0
+            pass
+        except OSError:
+            self.end = "reset"
+        return 0
 
     def read(self) -> bytes:
         while not self.end:

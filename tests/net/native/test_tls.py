@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import ssl
@@ -17,6 +18,7 @@ from twisted.internet.error import (
 from twisted.logger import capturedLogs
 
 from talks import (
+    MUCH,
     HalfTape,
     Net,
     Pull,
@@ -25,6 +27,7 @@ from talks import (
     Tape,
     Tapes,
     TlsPeer,
+    patterned,
 )
 from twistproxy.net.native import (
     HIGH_WATER,
@@ -219,3 +222,141 @@ def test_a_pull_producer_over_tls(native: Net) -> None:
     producer = Pull(talk.transport, 30)
     talk.transport.registerProducer(producer, False)
     native.until(lambda: len(talk.peer.read()) == 3_000_000)
+
+
+# Pauses
+
+
+READ = 256 << 10  # bytes that TLS takes from the kernel at once
+
+
+def pouring(peer: TlsPeer, data: bytes, end: str) -> Any:
+    """What to call again and again: sends `data` as far as it goes, then ends in its way."""
+    left = memoryview(data)
+
+    def pour() -> None:
+        nonlocal left
+        while left and (sent := peer.send(left[:100_000])):
+            left = left[sent:]
+        if not left and not peer.end:
+            peer.read()  # or its close would be a reset
+            if end == "notified":
+                with suppress(ssl.SSLWantReadError):
+                    peer.socket.unwrap()  # type: ignore[attr-defined]
+            socket.socket.shutdown(peer.socket, socket.SHUT_WR)
+            peer.end = end
+
+    return pour
+
+
+ENDS = {"notified": ConnectionDone, "cut off": ConnectionLost}
+SIZES = pytest.mark.parametrize("size", [1 << 10, 100 << 10, 2 << 20])
+ENDINGS = pytest.mark.parametrize(("end", "why"), ENDS.items(), ids=ENDS)
+
+
+def resumed(net: Net, talk: Talk, pour: Any) -> None:
+    """All is read from here on, and the end."""
+    talk.transport.resumeProducing()
+    net.until(lambda: [pour(), talk.protocol.lost][1])
+
+
+@SIZES
+@ENDINGS
+def test_an_end_while_paused_takes_nothing_away(
+    net: Net, size: int, end: str, why: type[Exception]
+) -> None:
+    talk = net.talk(family="tls")
+    talk.transport.pauseProducing()
+    pour = pouring(talk.peer, data := patterned(size), end)
+    for _ in range(50):
+        pour()
+        net.turns(1)
+    assert (talk.protocol.received, talk.protocol.lost) == (b"", None)
+    resumed(net, talk, pour)
+    assert talk.protocol.received == data
+    assert talk.protocol.why is why
+
+
+@SIZES
+@ENDINGS
+def test_paused_by_what_was_read(net: Net, size: int, end: str, why: type[Exception]) -> None:
+    talk = net.talk(Tape(data=lambda tape: tape.transport.pauseProducing()), "tls")
+    pour = pouring(talk.peer, data := patterned(size), end)
+    while len(talk.protocol.received) < size:
+        told = len(talk.protocol.events)
+        net.until(lambda told=told: [pour(), len(talk.protocol.events) > told][1])
+        read = len(talk.protocol.received)
+        for _ in range(10):
+            pour()
+            net.turns(1)
+        assert len(talk.protocol.received) == read
+        talk.transport.resumeProducing()
+    net.until(lambda: [pour(), talk.protocol.lost][1])
+    assert talk.protocol.received == data
+    assert talk.protocol.why is why
+
+
+def test_paused_again_and_again(net: Net) -> None:
+    digest, paused = hashlib.sha256(), 0
+
+    def read(tape: Tape) -> None:
+        nonlocal paused
+        digest.update(tape.received)
+        tape.received = b""
+        paused += 1
+        tape.transport.pauseProducing()
+        if paused % 3:  # in the same call
+            tape.transport.resumeProducing()
+
+    talk = net.talk(Tape(data=read), "tls")
+    pour = pouring(talk.peer, data := patterned(20 << 20), "notified")
+
+    def turned() -> bool:
+        pour()
+        if talk.protocol.lost is None:
+            talk.transport.pauseProducing()
+            talk.transport.resumeProducing()
+        return talk.protocol.lost is not None
+
+    net.until(turned)
+    assert digest.digest() == hashlib.sha256(data).digest()
+    assert paused > 50
+    assert talk.protocol.why is ConnectionDone
+
+
+@ENDINGS
+def test_paused_during_the_handshake(native: Net, end: str, why: type[Exception]) -> None:
+    talk = native.talk(
+        HalfTape(made=lambda tape: tape.transport.pauseProducing()), "tls", shaken=False
+    )
+    native.until(talk.peer.shake)  # for the client it is done one flight earlier than for us
+    pour = pouring(talk.peer, data := patterned(2 << 20), end)
+    for _ in range(50):
+        pour()
+        native.turns(1)
+    # What came with the last of the handshake had been read already.
+    assert 0 < len(talk.protocol.received) <= READ
+    assert talk.protocol.lost is None
+    resumed(native, talk, pour)
+    assert talk.protocol.received == data
+    assert talk.protocol.why is why
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "and after it"])
+def test_a_close_while_paused(native: Net, again: bool) -> None:
+    """It waits for the peer's close_notify, so that it has to be read."""
+    talk = native.talk(Tape(data=lambda tape: tape.transport.pauseProducing()), "tls")
+    talk.peer.send(b"one")
+    native.until(lambda: talk.protocol.received)
+    talk.transport.write(bytes(MUCH))
+    talk.transport.loseConnection()
+    if again:
+        talk.transport.pauseProducing()
+    talk.peer.send(b"unheard")
+    native.ended(talk.peer)
+    assert (len(talk.peer.got), talk.peer.end) == (MUCH, "eof")
+    with suppress(OSError):
+        talk.peer.socket.unwrap()
+    native.until(lambda: talk.protocol.lost)
+    assert talk.protocol.received == b"one"
+    assert talk.protocol.why is ConnectionDone

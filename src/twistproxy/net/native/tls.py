@@ -3,6 +3,9 @@
 from             to             in between
 connectionMade   the handshake  writes wait here, pauses are remembered, a close aborts
 the handshake    the end        uvloop's methods, as without TLS
+
+Paused, it reads no more, whatever the peer does. Only what came in one read with the last of the
+handshake (256 KiB at most) is still delivered when it was paused before that.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from twistproxy.net.native.transport import (
     nothing,
 )
 
-_NEVER: Final = 1e9  # seconds: handshakes are timed by those who wait for them
+_NEVER: Final = 1e9  # seconds: beginnings and ends are timed by those who wait for them
 
 
 @implementer(ISSLTransport, INegotiated)
@@ -84,6 +87,7 @@ class NativeTlsTransport(NativeTransport):
             server_side=self._hostname is None,
             server_hostname=self._hostname,
             ssl_handshake_timeout=_NEVER,
+            ssl_shutdown_timeout=_NEVER,
         )
         # As far as to its only future: no task is needed for that, and a first read that comes
         # before the loop's next turn finds TLS in place.
@@ -106,8 +110,10 @@ class NativeTlsTransport(NativeTransport):
 
     def _open(self, tls: Any) -> None:
         tls.set_write_buffer_limits(HIGH_WATER, 0)
-        self.write = tls.write
-        self.writeSequence = tls.writelines
+        self._put = tls.write
+        self._put_all = tls.writelines
+        self.write = self._write
+        self.writeSequence = self._write_all
         # Of the connection beneath: a paused TLS of uvloop drops what it holds at the peer's end.
         self.pauseProducing = self._native.pause_reading
         self.resumeProducing = self._native.resume_reading
@@ -154,14 +160,18 @@ class NativeTlsTransport(NativeTransport):
     def eof_received(self) -> bool:
         """The peer's close_notify."""
         self._read_all = True
+        self.flush()
         self.write = self.writeSequence = nothing
         self._stop_producer()
         return False
 
     def _close_tls(self, tls: Any) -> None:
+        self.flush()
         self._wrote_all = True
         self.write = self.writeSequence = nothing
+        self.pauseProducing = self.resumeProducing = nothing
         tls.close()
+        self._native.resume_reading()  # the peer's close_notify; what else comes is dropped
 
     def _why(self, error: BaseException | None) -> Failure:
         if error is None and not self._read_all and not self._wrote_all:
