@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import signal
+import ssl
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ Tell = Callable[[str], None]
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has its own choice, and leaves SIGUSR1 as it was."""
+    """Each test has its own choice, and leaves SIGUSR1 and hooks as they were."""
     before = signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr("sys.unraisablehook", sys.__unraisablehook__)
     monkeypatch.setattr(logs, "_choice", logs._Choice())
     yield
     signal.signal(signal.SIGUSR1, before)
@@ -122,3 +125,50 @@ def test_sigusr1_rotates_unless_somebody_has_it(before: Any, tmp_path: Path) -> 
     taken = signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
     assert taken is (before is signal.SIG_IGN)
     assert taken or callable(signal.getsignal(signal.SIGUSR1))
+
+
+def greet(name: bytes) -> ssl.SSLError:
+    """Why a server refuses a hello with this name, of 9 bytes."""
+    hello, incoming = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="a.example").do_handshake()
+    incoming.write(hello.read().replace(b"a.example", name))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.sni_callback = lambda *_: None
+    with pytest.raises(ssl.SSLError) as refused:
+        server.wrap_bio(incoming, ssl.MemoryBIO(), server_side=True).do_handshake()
+    return refused.value
+
+
+NAMES = {"utf-8": "ä.exampl".encode(), "latin-1": b"\xe4.example", "bytes": bytes(range(247, 256))}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_name_that_is_not_ascii_is_not_told(name: bytes, capsys: Any) -> None:
+    assert greet(name).reason == "CALLBACK_FAILED"
+    assert "UnicodeDecodeError" in capsys.readouterr().err
+    logs.choose({"nodaemon": 1}, "debug")
+    assert greet(name).reason == "CALLBACK_FAILED"
+    assert capsys.readouterr().err == ""
+
+
+class Failing:
+    def __init__(self, fail: Callable[[], object]) -> None:
+        self.fail = fail
+
+    def __del__(self) -> None:
+        self.fail()
+
+
+BUGS: dict[str, Callable[[], object]] = {
+    "another_error": lambda: 1 / 0,
+    "bytes_of_another": lambda: b"\xe4".decode("ascii"),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+def test_what_else_can_not_be_raised_is_told(bug: Callable[[], object], capsys: Any) -> None:
+    logs.choose({"nodaemon": 1}, "info")
+    Failing(bug)
+    assert "Exception ignored in" in capsys.readouterr().err

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ _lowest = LogLevelFilterPredicate()
 
 def choose(twistd: Any, level: str) -> None:
     """Set up twistd's options, unless they ask for something of their own."""
+    sys.unraisablehook = partial(_unraisable, sys.unraisablehook)
     foreground = twistd.get("nodaemon")
     name = twistd.get("logfile") or ("-" if foreground else "twistd.log")
     if twistd.get("logger") or twistd.get("syslog") or (name == "-" and not foreground):
@@ -72,3 +75,13 @@ def _set(level: str) -> None:
     _lowest.setLogLevelForNamespace("", lowest)
     # "ClientLegs starting on 3128": what Twisted's older parts tell, we tell better ourselves.
     _lowest.setLogLevelForNamespace("log_legacy", max(lowest, LogLevel.warn))
+
+
+def _unraisable(tell: Callable[[Any], object], raised: Any) -> None:
+    """Tell it, but for what Python's ssl has to say of a name in a hello that isn't ASCII.
+
+    The handshake fails by that, and any peer could fill the log with its traceback.
+    """
+    error = raised.exc_value
+    if not (isinstance(error, UnicodeDecodeError) and error.object == raised.object):
+        tell(raised)
