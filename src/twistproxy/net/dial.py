@@ -172,14 +172,15 @@ class _Attempt:
         address = self._addresses.popleft()
         self._late = Unreachable(Reason.TIMEOUT, f"{address} did not answer")
         if native_loop(self._reactor) is not None:
-            self._connect_natively(address, share)
+            # The last one's share ends with the dial itself.
+            self._connect_natively(address, share if self._addresses else None)
             return
         try:
             self._reactor.connectTCP(address, self._port, _Connecting(self, address), timeout=share)
         except Exception as error:  # a port above 65535, say
             self.refused(address, error)
 
-    def _connect_natively(self, address: str, timeout: float) -> None:
+    def _connect_natively(self, address: str, timeout: float | None) -> None:
         tls = self._tls
         if tls is None:
             endpoint = NativeClientEndpoint(self._reactor, address, self._port, timeout)

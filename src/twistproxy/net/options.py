@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 from typing import Any, Final
 
 #: Bytes that may wait in the kernel before the transport waits itself. It would take 4 MiB for
@@ -11,14 +10,18 @@ from typing import Any, Final
 #: others.
 UNSENT: Final = 128 << 10
 
-_OPTIONS: Final = {
-    "TCP_NODELAY": 1,  # a small write must not wait for the peer to acknowledge the one before
-    "TCP_NOTSENT_LOWAT": UNSENT,
-}
+_OPTIONS: Final = [
+    # A small write must not wait for the peer to acknowledge the one before.
+    (socket.TCP_NODELAY, 1),
+]
+if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+    _OPTIONS.append((socket.TCP_NOTSENT_LOWAT, UNSENT))
 
 
 def tune(handle: Any) -> None:
     """Set them on a socket, as far as it has them. None: there is no socket."""
-    for name, value in _OPTIONS.items():
-        with suppress(AttributeError, OSError):
-            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    for option, value in _OPTIONS:
+        try:
+            handle.setsockopt(socket.IPPROTO_TCP, option, value)
+        except (AttributeError, OSError):
+            return

@@ -43,7 +43,7 @@ class NativeClientEndpoint:
     """Connects to an address. reactor: the asyncio reactor, on a uvloop loop.
 
     host: an IP address; names are for `twisted.internet.endpoints.HostnameEndpoint`, say.
-    timeout: seconds. tls: to speak TLS by it, with a server that goes by `server_hostname`.
+    timeout: seconds; None: whoever waits has one. tls: to speak TLS by it, with a server that goes by `server_hostname`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class NativeClientEndpoint:
         reactor: Any,
         host: str,
         port: int,
-        timeout: float = 30.0,
+        timeout: float | None = 30.0,
         tls: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
     ) -> None:
@@ -95,13 +95,14 @@ class _Connecting:
         self._future: Any = None
         self._timer: Any = None
 
-    def begin(self, reactor: Any, timeout: float) -> None:
+    def begin(self, reactor: Any, timeout: float | None) -> None:
         try:
             self._future = self._steps.send(None)
         except Exception as error:
             self._fail(error)
             return
-        self._timer = reactor.callLater(timeout, self._too_late)
+        if timeout is not None:
+            self._timer = reactor.callLater(timeout, self._too_late)
         self._future.add_done_callback(self._done)
 
     def _done(self, future: object) -> None:
