@@ -43,7 +43,8 @@ class NativeClientEndpoint:
     """Connects to an address. reactor: the asyncio reactor, on a uvloop loop.
 
     host: an IP address; names are for `twisted.internet.endpoints.HostnameEndpoint`, say.
-    timeout: seconds; None: whoever waits has one. tls: to speak TLS by it, with a server that goes by `server_hostname`.
+    timeout: seconds; None: whoever waits has one. tls: to speak TLS by it, with a server that
+    goes by `server_hostname`.
     """
 
     def __init__(
