@@ -246,6 +246,55 @@ def test_the_connections_are_used_again(proxy: Program, origin: Scripted, splice
     assert splice.spliced > 9 * (SIZE - READ)
 
 
+def over_tls(proxy: Program, authority: Authority) -> Client:
+    context = authority.client_context()
+    return Client(proxy.tls, tls=context, server_name="localhost", timeout=60)
+
+
+def test_tls_connections_are_used_again(
+    proxy: Program, origin: Scripted, authority: Authority
+) -> None:
+    upload = b"PUT /again HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % SIZE
+    download = b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with over_tls(proxy, authority) as client:
+        client.send(download % 10)
+        assert read_body(client, 10) == BODY[:10]
+        before = len(origin.talks)
+        for _ in range(2):
+            client.send(download % SIZE)
+            assert digest(read_body(client, SIZE)) == DIGEST
+            client.send(upload + BODY + download % 10)
+            assert read_body(client, 64).decode() == DIGEST
+            assert read_body(client, 10) == BODY[:10]
+        assert client.unread == b""
+    assert len(origin.talks) == before
+
+
+def test_a_tls_client_without_a_goodbye_in_the_middle_of_its_upload(
+    proxy: Program, bodies: Bodies, authority: Authority, unique: str
+) -> None:
+    with over_tls(proxy, authority) as client:
+        head = f"PUT /{unique} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {SIZE}\r\n\r\n"
+        client.send(head.encode() + BODY[: SIZE // 2])
+        until(lambda: bodies.put[f"/{unique}"] == SIZE // 2)
+        socket.socket.shutdown(client.socket, socket.SHUT_WR)  # of TCP only
+        (row,) = proxy.access(1, containing=unique)
+    assert (row["bytes_in"], row["error"]) == (SIZE // 2, "client_lost")
+
+
+def test_a_tls_client_without_a_goodbye_in_the_middle_of_its_download(
+    proxy: Program, authority: Authority, unique: str
+) -> None:
+    with over_tls(proxy, authority) as client:
+        client.send(f"GET /{SIZE}?{unique} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.read(READ)
+        socket.socket.shutdown(client.socket, socket.SHUT_WR)
+        client.rest()
+    (row,) = proxy.access(1, containing=unique)
+    assert row["error"] == "client_lost"
+    assert READ - 1000 < row["bytes_out"] < SIZE
+
+
 @pytest.mark.parametrize("how", ["cut", "reset"])
 def test_a_server_that_dies_on_a_download(
     proxy: Program, splice: Splice, how: str, unique: str

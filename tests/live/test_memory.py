@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from certificates import Authority
 from clients import Client
 from conftest import Start
 from origins import Scripted, Talk
@@ -19,6 +20,12 @@ connect_ports = "any"
 
 [reverse]
 listen = ["tcp:$reverse:interface=127.0.0.1"]
+tls_listen = ["tcp:$tls:interface=127.0.0.1"]
+
+[[reverse.tls]]
+hosts = ["localhost"]
+cert = "$cert"
+key = "$key"
 
 [[reverse.route]]
 pool = "all"
@@ -94,8 +101,11 @@ def slow() -> Slow:
 
 
 @pytest.fixture
-def proxy(start: Start, scripted: Callable[..., Scripted], slow: Slow) -> Program:
-    return start(CONFIG, origin=scripted(slow).port)
+def proxy(
+    start: Start, scripted: Callable[..., Scripted], slow: Slow, authority: Authority
+) -> Program:
+    cert, key = authority.issue("localhost")
+    return start(CONFIG, origin=scripted(slow).port, cert=cert, key=key)
 
 
 def growth(proxy: Program, transfer: Callable[[int], None]) -> int:
@@ -121,6 +131,21 @@ def test_a_gibibyte_passes(proxy: Program, side: str, direction: str) -> None:
                 download(client, head.encode(), size)
             else:
                 head = f"POST {url} HTTP/1.1\r\nHost: {origin}\r\nContent-Length: {size}\r\n\r\n"
+                upload(client, head.encode(), size)
+
+    assert growth(proxy, transfer) < BOUND
+
+
+@pytest.mark.parametrize("direction", ["download", "upload"])
+def test_a_gibibyte_passes_over_tls(proxy: Program, authority: Authority, direction: str) -> None:
+    context = authority.client_context()
+
+    def transfer(size: int) -> None:
+        with Client(proxy.tls, tls=context, server_name="localhost", timeout=60) as client:
+            if direction == "download":
+                download(client, f"GET /{size} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), size)
+            else:
+                head = f"POST /{size} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
                 upload(client, head.encode(), size)
 
     assert growth(proxy, transfer) < BOUND

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import socket
 import ssl
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +17,10 @@ from twisted.internet.error import (
     ConnectionDone,
     ConnectionLost,
 )
+from twisted.internet.protocol import Factory
 from twisted.logger import capturedLogs
 
+from sockets import open_files
 from talks import (
     MUCH,
     HalfTape,
@@ -32,6 +36,7 @@ from talks import (
 from twistproxy.net.native import (
     HIGH_WATER,
 )
+from twistproxy.net.native.tls import NativeTlsTransport
 
 
 def hello(trust: ssl.SSLContext) -> tuple[bytes, Any, Any, Any]:
@@ -200,6 +205,54 @@ def test_a_client_that_knows_no_tls_we_speak(native: Net, trust: ssl.SSLContext)
     native.until(lambda: peer.shake() and factory.built and factory.built[0].lost)
     assert factory.built[0].why is ssl.SSLError
     peer.close()
+
+
+def bad_name(net: Net, talk: Talk) -> None:
+    flight = hello(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))[0].replace(b"tls.example", b"\xff" * 11)
+    os.write(talk.peer.socket.fileno(), flight)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # see logs.py
+def test_handshakes_that_fail_leave_nothing_behind(native: Net, trust: ssl.SSLContext) -> None:
+    ways = [how for how, _ in FAILING.values()] + [bad_name]
+    built: list[weakref.ref[Tape]] = []
+
+    class Failing(Factory):
+        noisy = False
+
+        def buildProtocol(self, addr: object) -> Tape:
+            built.append(weakref.ref(tape := HalfTape()))
+            return tape
+
+    def left() -> list[object]:
+        return [each for each in gc.get_objects() if isinstance(each, NativeTlsTransport)]
+
+    def fail(how: Any) -> None:
+        before = len(built)
+        peer = TlsPeer(native.knock(port), trust)
+        native.until(lambda: len(built) > before)
+        how(native, Talk(built[-1](), peer))
+        tape = built[-1]
+        native.until(lambda: tape() is None)
+        peer.close()
+
+    port = native.listen(Failing(), "tls")
+    for how in ways:
+        fail(how)
+    native.turns()
+    gc.collect()
+    gc.disable()
+    files, known = len(open_files()), len(left())  # the log remembers those of other tests
+    try:
+        with capturedLogs() as logged:
+            for number in range(500):
+                fail(ways[number % len(ways)])
+            native.until(lambda: len(open_files()) == files)
+            native.turns()
+        assert len(left()) <= known
+        assert not logged
+    finally:
+        gc.enable()
 
 
 def test_tls_cut_off_is_no_end(net: Net) -> None:

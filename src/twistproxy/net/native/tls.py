@@ -126,7 +126,8 @@ class NativeTlsTransport(NativeTransport):
         if self._later is not None:
             self._later = self._close
         was_full, self._full = self._full, False
-        tls.writelines(early)
+        if early:
+            tls.writelines(early)
         if was_full and not self._full:
             self.resume_writing()
         if self._wrote_all:  # it was to be closed when this is done
