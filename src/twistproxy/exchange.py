@@ -57,7 +57,9 @@ _ASK_FOR_NEWS: Final = frozenset({b"if-none-match", b"if-modified-since"})
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
 _SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
+_NOT_ASKED: Final = CacheStatus()
 _HIT: Final = CacheStatus(hit=True)
+_NOBODY: Final[Iterator[Server]] = iter(())
 #: For the access log: why the request went on, as Cache-Status has it (RFC 9211 §2.2).
 _IN_A_WORD: Final = {"uri-miss": "miss", "vary-miss": "miss", "stale": "stale"}
 
@@ -95,13 +97,13 @@ class Exchange:
     error: str | None = None
     status = 0
     server: Server | None = None
-    cache_status = CacheStatus()
+    cache_status = _NOT_ASKED
     requested = 0.0  # when the server was asked, wall
     waited = 0.0  # seconds until its head came
     bytes_in = 0
     bytes_out = 0
     ended = False
-    _order: Iterator[Server] = iter(())
+    _order = _NOBODY
     _asked = 0
     _attempts = 1
     _key: Key | None = None

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from attrs import define, field
+from attrs import define
 
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import Store
@@ -75,54 +75,6 @@ class Miss(NamedTuple):
 
 
 _UNKNOWN = Miss("uri-miss")
-
-
-@define(eq=False, repr=False)
-class Writer:
-    """Takes a body that is being stored. What it holds counts against the store's limit.
-
-    open: whether it still takes bytes. It closes itself without a word when the object grows too
-    large, differs from the length it was to have, or finds no room; the reply is not concerned.
-    Whoever has one calls `finish` or `abandon` in the end.
-    """
-
-    _cache: Cache
-    _request: Request
-    _stored: Stored
-    _requested: float
-    _length: int | None
-    open: bool = field(default=True, init=False)
-    held: int = field(default=0, init=False)  # bytes reserved in the store
-    _size: int = field(default=0, init=False)
-    _chunks: list[bytes] = field(factory=list, init=False)
-
-    def write(self, data: bytes) -> None:
-        """Some more of the body; nothing if closed."""
-        if not self.open:
-            return
-        self._size += len(data)
-        most = self._cache.max_object if self._length is None else self._length
-        if self._size > most or not self._cache._reserve(self, len(data) + _CHUNK):
-            self.abandon()
-        else:
-            self._chunks.append(data)
-
-    def finish(self) -> bool:
-        """The body is whole: whether it is stored now."""
-        if not self.open:
-            return False
-        whole = self._length is None or self._size == self._length
-        if whole:
-            self._stored.body = b"".join(self._chunks)
-        self.abandon()
-        return whole and self._cache._keep(self._stored, self._request, self._requested)
-
-    def abandon(self) -> None:
-        """Forget it: the body was cut off, or isn't wanted any more."""
-        if self.open:
-            self.open = False
-            self._chunks.clear()
-            self._cache._close(self)
 
 
 class Cache:
@@ -397,6 +349,68 @@ class Cache:
     def _abandon_all(self) -> None:
         for writer in list(self._writers):
             writer.abandon()
+
+
+class Writer:
+    """Takes a body that is being stored. What it holds counts against the store's limit.
+
+    open: whether it still takes bytes. It closes itself without a word when the object grows too
+    large, differs from the length it was to have, or finds no room; the reply is not concerned.
+    Whoever has one calls `finish` or `abandon` in the end.
+    """
+
+    __slots__ = (
+        "_cache",
+        "_chunks",
+        "_length",
+        "_request",
+        "_requested",
+        "_size",
+        "_stored",
+        "held",
+        "open",
+    )
+
+    def __init__(
+        self, cache: Cache, request: Request, stored: Stored, requested: float, length: int | None
+    ) -> None:
+        self.open = True
+        self.held = 0  # bytes reserved in the store
+        self._cache = cache
+        self._request = request
+        self._stored = stored
+        self._requested = requested
+        self._length = length
+        self._size = 0
+        self._chunks: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Some more of the body; nothing if closed."""
+        if not self.open:
+            return
+        self._size += len(data)
+        most = self._cache.max_object if self._length is None else self._length
+        if self._size > most or not self._cache._reserve(self, len(data) + _CHUNK):
+            self.abandon()
+        else:
+            self._chunks.append(data)
+
+    def finish(self) -> bool:
+        """The body is whole: whether it is stored now."""
+        if not self.open:
+            return False
+        whole = self._length is None or self._size == self._length
+        if whole:
+            self._stored.body = b"".join(self._chunks)
+        self.abandon()
+        return whole and self._cache._keep(self._stored, self._request, self._requested)
+
+    def abandon(self) -> None:
+        """Forget it: the body was cut off, or isn't wanted any more."""
+        if self.open:
+            self.open = False
+            self._chunks.clear()
+            self._cache._close(self)
 
 
 def _chosen(variants: tuple[Stored, ...], request: Fields) -> Stored | None:

@@ -28,16 +28,15 @@ class Fields:
     __slots__ = ("_combined", "_lines")
 
     def __init__(self, lines: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        self._lines: list[Line] = [line(name, value) for name, value in lines]
+        self._lines: list[Line] = [line(name, value) for name, value in lines] if lines else []
         #: By name; None: not asked for yet. Most sections are made to be sent.
         self._combined: dict[bytes, bytes] | None = None
 
     @classmethod
     def of(cls, lines: list[Line]) -> Fields:
         """The section of these lines; the list is its own from now on."""
-        new = cls.__new__(cls)
+        new = cls()
         new._lines = lines
-        new._combined = None
         return new
 
     def add(self, name: bytes, value: bytes) -> None:
