@@ -54,7 +54,7 @@ def main(
     """Measure twistproxy beside other proxies. Exit status 1 if a run of its own was invalid."""
     everyone = peers()
     names = _chosen(rows, [row.name for row in ROWS])
-    chosen = _chosen("twistproxy*" if smoke else who, list(everyone))
+    chosen = _chosen("twistproxy,twistproxy watched" if smoke else who, list(everyone))
     settings = SMOKE if smoke else Settings(seconds, rounds)
     if only_list:
         for row in ROWS:

@@ -149,6 +149,7 @@ ROWS = (
         "1 KB proxied, client connections kept",
         (
             "twistproxy",
+            "twistproxy pure",
             "nginx",
             "nginx tuned",
             "HAProxy",
@@ -164,7 +165,7 @@ ROWS = (
     Row(
         "heads",
         "1 KB proxied, heads as browsers send them",
-        ("twistproxy", "nginx", "nginx tuned"),
+        ("twistproxy", "twistproxy pure", "nginx", "nginx tuned"),
         asked_by_wrk("http", "/fresh/1k", heads=HERE / "heads.lua"),
         PER_ANSWER,
         (cpu(1.4, "nginx tuned"),),
@@ -172,7 +173,7 @@ ROWS = (
     Row(
         "connections",
         "1 KB proxied, a new client connection each time",
-        ("twistproxy", "nginx", "nginx tuned"),
+        ("twistproxy", "twistproxy pure", "nginx", "nginx tuned"),
         asked_by_wrk("http", "/fresh/1k", close=1),
         PER_ANSWER,
         (cpu(1.5, "nginx tuned"),),
@@ -180,7 +181,7 @@ ROWS = (
     Row(
         "forward",
         "1 KB asked of a forward proxy",
-        ("twistproxy", "Squid", "Squid tuned", "mitmproxy", "proxy.py"),
+        ("twistproxy", "twistproxy pure", "Squid", "Squid tuned", "mitmproxy", "proxy.py"),
         asked_by_wrk("forward", "/fresh/1k"),
         PER_ANSWER,
         (cpu(1.0, "Squid tuned"), cpu(0.1, "mitmproxy"), cpu(0.3, "proxy.py")),
@@ -188,7 +189,16 @@ ROWS = (
     Row(
         "hit",
         "1 KB out of the cache",
-        ("twistproxy", "nginx", "nginx tuned", "Squid", "Squid tuned", "Varnish", "Varnish tuned"),
+        (
+            "twistproxy",
+            "twistproxy pure",
+            "nginx",
+            "nginx tuned",
+            "Squid",
+            "Squid tuned",
+            "Varnish",
+            "Varnish tuned",
+        ),
         asked_by_wrk("http", "/kept/1k"),
         PER_ANSWER,
         (cpu(0.8, "nginx tuned"), cpu(0.5, "Squid tuned"), cpu(1.0, "Varnish tuned")),
@@ -196,7 +206,7 @@ ROWS = (
     Row(
         "hit-100k",
         "100 KB out of the cache",
-        ("twistproxy", "nginx", "nginx tuned", "Squid tuned", "Varnish tuned"),
+        ("twistproxy", "twistproxy pure", "nginx", "nginx tuned", "Squid tuned", "Varnish tuned"),
         asked_by_wrk("http", "/kept/100k"),
         PER_ANSWER,
         (cpu(1.0, "nginx tuned"),),
@@ -204,7 +214,7 @@ ROWS = (
     Row(
         "tls-hit",
         "1 KB out of the cache over TLS, connections kept",
-        ("twistproxy", "nginx", "nginx tuned"),
+        ("twistproxy", "twistproxy pure", "nginx", "nginx tuned"),
         asked_by_wrk("tls", "/kept/1k"),
         PER_ANSWER,
         (cpu(1.2, "nginx tuned"),),
@@ -212,7 +222,7 @@ ROWS = (
     Row(
         "handshakes",
         "A full TLS 1.3 handshake (P-256) and 1 KB out of the cache",
-        ("twistproxy", "nginx", "nginx tuned"),
+        ("twistproxy", "twistproxy pure", "nginx", "nginx tuned"),
         asked_after_handshakes("/kept/1k"),
         PER_ANSWER,
         (cpu(1.5, "nginx tuned"),),
@@ -220,7 +230,7 @@ ROWS = (
     Row(
         "tunnel",
         "100 MB through a tunnel",
-        ("twistproxy", "HAProxy", "HAProxy tuned", "Squid", "proxy.py"),
+        ("twistproxy", "twistproxy pure", "HAProxy", "HAProxy tuned", "Squid", "proxy.py"),
         asked_in_tunnels("/fresh/100m", threads=1),
         PER_GB,
         (
@@ -232,7 +242,7 @@ ROWS = (
     Row(
         "tunnels",
         "New CONNECT tunnels, 1 KB through each",
-        ("twistproxy", "Squid", "Squid tuned"),
+        ("twistproxy", "twistproxy pure", "Squid", "Squid tuned"),
         asked_in_tunnels("/fresh/1k", threads=8),
         PER_ANSWER,
         (Target("per_s", 1.0, "Squid tuned", at_least=True),),
@@ -287,6 +297,7 @@ ROWS = (
         "From start to the first answer",
         (
             "twistproxy",
+            "twistproxy pure",
             "nginx tuned",
             "HAProxy tuned",
             "Squid tuned",

@@ -735,9 +735,9 @@ def plain(value: object) -> bool:
 
 
 FIGURES = {
-    "version", "pid", "uptime", "reactor", "state", "generation", "exchanges", "cache", "policy",
-    "pools", "parents", "destinations", "connections", "host_names", "targets", "field_lines",
-    "splice", "manhole", "tls", "log",
+    "version", "compiled", "pid", "uptime", "reactor", "state", "generation", "exchanges", "cache",
+    "policy", "pools", "parents", "destinations", "connections", "host_names", "targets",
+    "field_lines", "splice", "manhole", "tls", "log",
 }  # fmt: skip
 
 

@@ -177,7 +177,8 @@ def test_the_listeners_are_open_at_once(tmp_path: Path, logged: list[dict[str, A
     proxy = open_proxy(reactor, config, None)
     assert proxy.snapshot()["state"] == "ready"
     assert [port for port, *_ in reactor.tcpServers] == [3128]
-    assert logged[0]["log_format"].startswith("twistproxy {version} on the reactor: {reactor}")
+    expected = "twistproxy {version}{compiled} on the reactor: {reactor}"
+    assert logged[0]["log_format"].startswith(expected)
     assert logged[0]["reactor"] == "memoryreactorclock"
     proxy.drain()
 

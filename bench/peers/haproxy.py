@@ -48,7 +48,7 @@ LINES = (
 TUNED = {
     # To standard output, which is a file; HAProxy can't buffer it.
     "global": """log stdout format raw local0
-  tune.pipesize 262144
+  tune.pipesize 1048576
   # As many as the rows with 10,000 ask for, where its own reckoning stops short of it.
   no strict-limits
   maxconn 12000""",

@@ -1,5 +1,6 @@
 """twistproxy, everything on as by default, in the environment that its systemd unit gives it.
 
+It is the compiled one where that was built (make compiled), the "pure" one is Python all through.
 The limits are raised: all clients of a benchmark have one address. "watched" also writes how long
 each garbage collection took.
 """
@@ -55,14 +56,22 @@ TWISTD = str(Path(sys.executable).with_name("twistd"))
 PAUSES = "pauses"
 
 
-def _run(place: Place, *program: str) -> list[Command]:
+COMPILED = CHECKOUT / "var/compiled"
+
+
+def _run(place: Place, *program: str, pure: bool = False) -> list[Command]:
     config = place.write("twistproxy.toml", CONFIG.substitute(place.names))
     arguments = [*program, "-n", "--pidfile=", "twistproxy", "--config", config]
-    return [Command(arguments, ENVIRONMENT)]
+    more = {} if pure or not COMPILED.exists() else {"PYTHONPATH": str(COMPILED)}
+    return [Command(arguments, ENVIRONMENT | more)]
 
 
 def _plain(place: Place) -> list[Command]:
     return _run(place, TWISTD)
+
+
+def _pure(place: Place) -> list[Command]:
+    return _run(place, TWISTD, pure=True)
 
 
 def _watched(place: Place) -> list[Command]:
@@ -72,5 +81,6 @@ def _watched(place: Place) -> list[Command]:
 _VERSION = (sys.executable, "-m", "twistproxy.cli", "version")
 PEERS = (
     Peer("twistproxy", _plain, ("http", "tls", "forward"), _VERSION),
+    Peer("twistproxy pure", _pure, ("http", "tls", "forward"), _VERSION),
     Peer("twistproxy watched", _watched, ("http", "tls", "forward"), _VERSION),
 )

@@ -28,7 +28,7 @@ from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.config import load, model
 from twistproxy.config.errors import Fault
 from twistproxy.config.model import Config
-from twistproxy.exchange import Exchange
+from twistproxy.exchange import COMPILED, Exchange
 from twistproxy.http import uri
 from twistproxy.net import reactor as reactors
 from twistproxy.net import tls
@@ -206,6 +206,7 @@ class Proxy:
         generation, counts = self.road.generation, self.road.counts
         return {
             "version": __version__,
+            "compiled": COMPILED,
             "pid": os.getpid(),
             "uptime": round(self._reactor.seconds() - self._started, 3),
             "reactor": reactors.name(self._reactor),

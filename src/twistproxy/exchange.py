@@ -44,6 +44,8 @@ from twistproxy.wire.http1.server_leg import ServerLeg
 
 _log = Logger()
 
+#: Whether this and what else each request passes was compiled (setup.py), or is Python.
+COMPILED: Final = not __file__.endswith(".py")
 #: Bytes of a request's body that are kept so that another server can get it, too.
 REPLAYED: Final = 64 << 10
 #: Bytes of a stored body that are written at once; the rest when the client has read these.

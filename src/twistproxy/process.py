@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from twistproxy import __version__, admin
 from twistproxy.app import Proxy
 from twistproxy.config.model import Config
+from twistproxy.exchange import COMPILED
 from twistproxy.garbage import Garbage
 from twistproxy.net import reactor as reactors
 
@@ -32,8 +33,9 @@ def open_proxy(reactor: Any, config: Config, file: Path | None) -> Proxy:
     `config.load.ConfigErrors`.
     """
     _log.info(
-        "twistproxy {version} on the reactor: {reactor}",
+        "twistproxy {version}{compiled} on the reactor: {reactor}",
         version=__version__,
+        compiled=", compiled," if COMPILED else "",
         reactor=reactors.name(reactor),
     )
     proxy = Proxy(reactor, config, file)
