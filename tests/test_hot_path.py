@@ -21,6 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from cycles import no_cycles
 from twistproxy.app import Proxy
 from twistproxy.config import load
 
@@ -305,16 +306,7 @@ def test_a_large_hit_is_not_copied(house: House) -> None:
     assert client.last[-1] is first[-1]
 
 
-@pytest.fixture
-def no_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 @NAMES
-@pytest.mark.usefixtures("no_collections")
 def test_no_object_is_left(house: House, name: str) -> None:
     """Neither held, nor in a cycle that somebody has to find."""
     kind = KINDS[name]
@@ -322,16 +314,15 @@ def test_no_object_is_left(house: House, name: str) -> None:
     for _ in range(ONCE):
         house.ask(kind)
     house.flush()
-    gc.collect()
-    before = len(gc.get_objects())
-    for _ in range(MANY if name in ("hit", "proxied", "proxied_by_the_forward_proxy") else SOME):
-        house.ask(kind)
-    house.flush()
-    assert len(gc.get_objects()) - before < FEW
-    assert gc.collect() == 0
+    with no_cycles():
+        before = len(gc.get_objects())
+        times = MANY if name in ("hit", "proxied", "proxied_by_the_forward_proxy") else SOME
+        for _ in range(times):
+            house.ask(kind)
+        house.flush()
+        assert len(gc.get_objects()) - before < FEW
 
 
-@pytest.mark.usefixtures("no_collections")
 def test_no_object_is_left_of_connections(house: House) -> None:
     kind = KINDS["hit"]
     house.prepare(kind)
@@ -344,10 +335,9 @@ def test_no_object_is_left_of_connections(house: House) -> None:
 
     come_and_go()
     house.flush()
-    gc.collect()
-    before = len(gc.get_objects())
-    for _ in range(SOME):
-        come_and_go()
-    house.flush()
-    assert len(gc.get_objects()) - before < FEW
-    assert gc.collect() == 0
+    with no_cycles():
+        before = len(gc.get_objects())
+        for _ in range(SOME):
+            come_and_go()
+        house.flush()
+        assert len(gc.get_objects()) - before < FEW
