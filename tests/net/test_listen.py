@@ -13,17 +13,18 @@ from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, RaisingMemoryReactor
 from twisted.logger import capturedLogs, formatEvent
 
+from sockets import open_files
 from talks import Net
 from twistproxy.net.listen import BACKLOG, ListenFailed, addresses, listen
 
 
 def listening(reactor: object, description: str) -> list[object]:
     results: list[object] = []
-    listen(reactor, description, Factory()).addBoth(results.append)
+    listen(reactor, description, Factory.forProtocol(Protocol)).addBoth(results.append)
     return results
 
 
@@ -142,6 +143,7 @@ def test_a_unix_socket_with_its_mode_and_lock(net: Net, tmp_path: Path) -> None:
 
 def test_the_queue_is_as_long_as_was_asked_for(net: Net) -> None:
     """Two may wait, and one more; what else comes is not answered."""
+    before = open_files()
     port: Any = listening(net.reactor, "tcp:0:interface=127.0.0.1:backlog=1")[0]
     clients = [socket.socket() for _ in range(6)]
     where = (port.getHost().host, port.getHost().port)
@@ -157,7 +159,7 @@ def test_the_queue_is_as_long_as_was_asked_for(net: Net) -> None:
         client.close()
     net.turns()
     port.stopListening()
-    net.turns()
+    net.until(lambda: open_files() == before)
 
 
 def test_it_listens_before_the_reactor_runs(net: Net) -> None:
