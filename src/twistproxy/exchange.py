@@ -540,11 +540,12 @@ class Exchange:
         self.cache_status = _HIT
         if (
             request.method == b"GET"
+            and isinstance(body, bytes)
             and len(body) <= SLICE
             and _ASK_FOR_NEWS.isdisjoint(request.fields.combined)
         ):
             head = hit.head(self.service.flavour(self), now, partial(self._prepare, body))
-        if head is None:
+        if head is None or not isinstance(body, bytes):
             self._reply_stored(hit, CacheStatus(hit=True, ttl=hit.ttl(now)))
             return
         self.status = hit.status
@@ -576,6 +577,7 @@ class Exchange:
         body = b""
         if response is None:
             response, body = hit.response(now), hit.body
+            assert isinstance(body, bytes)
             if pages.is_of_a_server(response, body) and self.service.cloaks(self):
                 self._cover(response)
                 return

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from attrs import define
 
 from twistproxy.cache.stored import Key, Stored
-from twistproxy.cache.stores import Store
+from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.http import caching, conditional
 from twistproxy.http.dates import parse_date
 from twistproxy.http.fields import Fields
@@ -96,7 +96,7 @@ class Cache:
         "refusal",
     )
 
-    def __init__(self, store: Store, max_object: int, enabled: bool = True) -> None:
+    def __init__(self, store: MemoryStore, max_object: int, enabled: bool = True) -> None:
         self.max_object = max_object  #: bytes of a body
         self.enabled = enabled
         #: Why the last `store` gave None, a token for Cache-Status' detail; read it at once.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twistproxy.garbage import untracked
 from twistproxy.http import conditional
@@ -19,10 +19,13 @@ from twistproxy.http.fields import Fields, Line
 from twistproxy.http.message import Request, Response
 
 # Bytes that CPython 3.11 takes, measured (tests/cache/test_stored.py holds them to it): the object
-# with its place in a store, what chose a variant beside names and values, and a prepared head
-# beside its text, for which there is room for so much more than the stored lines.
+# with its place in a store, what chose a variant beside names and values, a tag beside its text, a
+# body in a file, and a prepared head beside its text, for which there is room for so much more than
+# the stored lines.
 _OBJECT = 1000
 _CHOICE = 225
+_TAG = 64
+_IN_FILE = 300
 _HEAD = 112
 _ADDED = 400
 # Freshness that ends within this many seconds is looked at closely: sums of floats are rounded.
@@ -40,16 +43,30 @@ class Key(NamedTuple):
     url: str
 
 
+class InFile(Protocol):
+    """A body that lies in a file, from `offset` on; readable while somebody holds this.
+
+    len() gives its bytes, ``fileno()`` the open file, whose position nobody relies on.
+    """
+
+    offset: int
+
+    def __len__(self) -> int: ...
+    def fileno(self) -> int: ...
+
+
 class Stored:
     """A response in a store, and the answer of a hit.
 
     Nothing changes but ``uses``, ``body`` once, when it is whole, and the head that is prepared.
 
     lines: field lines as on the wire, without Age, Content-Length and what belongs to one hop;
-    with a Date. made: the Date in seconds since 1970. uses: hits, of which the store takes some
-    off when it makes room; it is all that eviction knows of an object. body: the content, always
-    the same object. fresh_until: before that time it answers whoever asks for nothing special.
-    head_size: bytes of memory that all but the body takes, a prepared head included.
+    with a Date; `fields` takes them as such, too. made: the Date in seconds since 1970. uses:
+    hits, of which the store takes some off when it makes room; it is all that eviction knows of an
+    object. body: the content, always the same object. tags: what it can be purged by, besides its
+    URL. part: None, or the first byte and the complete length of what this is a part of (a 206).
+    fresh_until: before that time it answers whoever asks for nothing special. head_size: bytes of
+    memory that all but the body takes, a prepared head included.
     """
 
     __slots__ = (
@@ -65,8 +82,10 @@ class Stored:
         "key",
         "lines",
         "made",
+        "part",
         "reason",
         "status",
+        "tags",
         "uses",
         "variant",
     )
@@ -77,19 +96,23 @@ class Stored:
         variant: Variant,
         status: int,
         reason: bytes,
-        fields: Fields,
+        fields: Fields | bytes,
         freshness: Freshness,
         made: float,
-        body: bytes = b"",
+        body: bytes | InFile = b"",
+        tags: tuple[str, ...] = (),
+        part: tuple[int, int] | None = None,
     ) -> None:
         self.key = untracked(key)
         self.variant = untracked(tuple([untracked(choice) for choice in variant]))
         self.status = status
         self.reason = reason
-        self.lines = fields.encode()
+        self.lines = fields if isinstance(fields, bytes) else fields.encode()
         self.freshness = untracked(freshness)
         self.made = made
         self.body = body
+        self.tags = untracked(tags)
+        self.part = untracked(part)
         self.uses = 0
         left = freshness.lifetime - freshness.initial_age
         self.fresh_until = (
@@ -102,6 +125,7 @@ class Stored:
             + 2 * (len(key.url) + len(self.lines))
             # The values are usually held by nothing else.
             + sum(_CHOICE + len(name) + len(value or b"") for name, value in variant)
+            + sum(_TAG + len(tag) for tag in tags)
         )
         # A head for requests of one flavour: right for `_since <= now < _until`, and up to `_cut`
         # at any time; None: they get none.
@@ -124,7 +148,8 @@ class Stored:
     @property
     def size(self) -> int:
         """Bytes of memory, not of content: what a store counts."""
-        return self.head_size + len(self.body)
+        body = self.body
+        return self.head_size + (len(body) if isinstance(body, bytes) else _IN_FILE)
 
     # -- as the answer of a hit --
 

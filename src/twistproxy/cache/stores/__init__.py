@@ -1,67 +1,63 @@
 """Where stored responses lie, and which of them leave when room is needed.
 
+    memory   answers in the same call; every hit is answered from here
+    others   lie behind it, in the order in which they are asked: what one of them has is brought
+             into memory first (`Cache.bring`)
+
 To add a store: NAME.py with one class NAMEStore that keeps what `Store` promises;
 tests/cache/stores/test_suite.py finds it and runs on it unasked.
-
-A store answers in the same call, since a hit is answered in the call that read its request. One
-that has to wait (disk, Redis) keeps in memory what it answers from, and does its waiting behind:
-it takes what `put` brings, and brings back what is asked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+from twisted.internet.defer import Deferred
+
+from twistproxy.cache.purge import Purge
 from twistproxy.cache.stored import Key, Stored
+
+T = TypeVar("T")
+#: At once, or later.
+Answer: TypeAlias = "T | Deferred[T]"
 
 #: Variants of one key; who sends a new Vary value with each request can't fill the store.
 VARIANTS = 32
 
 
 class Store(Protocol):
-    """Objects by key, within a number of bytes. No method raises.
+    """Objects by key, within a number of bytes.
 
-    limit: bytes for all. size: bytes of all objects, as `Stored.size` has it. reserved: bytes of
-    bodies on their way here; ``size + reserved <= limit`` at all times, except for what was
-    reserved when the limit shrank. objects: how many there are. evicted: how many had to leave
-    for others, ever.
+    No method raises and no Deferred fails: a store that can't do its work has nothing, keeps
+    nothing, and says so in `snapshot`. None waits for a disk or a network in the caller's thread.
     """
 
-    @property
-    def limit(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def reserved(self) -> int: ...
-    @property
-    def objects(self) -> int: ...
-    @property
-    def evicted(self) -> int: ...
+    def get(self, key: Key) -> Answer[tuple[Stored, ...]]:
+        """The variants of a key, the last put first; () if there are none.
 
-    def get(self, key: Key) -> tuple[Stored, ...]:
-        """The variants of a key, the last put first; () if there are none."""
-
-    def put(self, stored: Stored, instead_of: Iterable[Stored] = ()) -> bool:
-        """Keep an object in place of those others of its key, which go in any case.
-
-        False if it is larger than the room there can be. Over `VARIANTS`, the first put goes.
+        Of what surely isn't here that is said at once, not by a Deferred.
         """
 
-    def remove(self, key: Key) -> int:
+    def put(self, stored: Stored, instead_of: Iterable[Stored] = ()) -> bool:
+        """Keep an object in place of those others of its key, which go in any case, and of what
+        has its very variant.
+
+        False if it is not kept: larger than the room there can be, or the store is failing. Over
+        `VARIANTS`, the first put goes.
+        """
+
+    def remove(self, key: Key) -> Answer[int]:
         """Forget all variants of a key: how many they were."""
 
-    def clear(self) -> int:
-        """Forget everything but reservations: how many objects that were."""
+    def purge(self, purge: Purge, now: float) -> Answer[int]:
+        """Forget what it matches, or make it stale if it is soft: how many objects."""
 
-    def reserve(self, size: int) -> bool:
-        """Hold this many bytes for a body on its way, evicting others; False if that can't be."""
+    def clear(self) -> Answer[int]:
+        """Forget everything: how many objects that were."""
 
-    def release(self, size: int) -> None:
-        """Give back bytes that were reserved."""
+    def snapshot(self) -> dict[str, Any]:
+        """Figures: at least ``objects``, ``bytes``, ``limit``."""
 
-    def resize(self, limit: int) -> None:
-        """A new limit; objects leave as they would for others."""
-
-    def __iter__(self) -> Iterator[Stored]:
-        """All objects, in no order; don't change the store meanwhile."""
+    def close(self) -> Answer[None]:
+        """Keep what can be kept; the store isn't used again."""
