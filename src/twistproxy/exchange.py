@@ -576,8 +576,8 @@ class Exchange:
         response = hit.not_modified(request, now)
         body = b""
         if response is None:
+            assert isinstance(hit.body, bytes)
             response, body = hit.response(now), hit.body
-            assert isinstance(body, bytes)
             if pages.is_of_a_server(response, body) and self.service.cloaks(self):
                 self._cover(response)
                 return

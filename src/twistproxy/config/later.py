@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from twistproxy.config.model import (
     AccessLog,
-    Cache,
     Config,
     Forward,
     Parent,
@@ -27,7 +26,6 @@ KEYS: dict[type, frozenset[str]] = {
     Config: _names("resolver errors"),
     Forward: _names("socks socks_ports users tokens source pac"),
     Parent: _names("ports users check resolve sticky"),
-    Cache: _names("collapse grace negative_ttl heuristic_max tag_fields disk redis purge"),
     Policy: _names("lists conditions"),
     When: _names(
         "query scheme user group header cookie agent list is time timezone country resolved"

@@ -25,11 +25,13 @@ Retries = Annotated[int, "from 0"]
 Port = Annotated[int, "port"]
 Name = Annotated[str, "name"]
 Method = Annotated[str, "method"]
+FieldName = Annotated[str, "field name"]
 Host = Annotated[str, "host"]
 HostPattern = Annotated[str, "host pattern"]
 UrlPath = Annotated[str, "path of a URL"]
 ServerUrl = Annotated[str, "server url"]
 ParentUrl = Annotated[str, "parent url"]
+RedisUrl = Annotated[str, "redis url"]
 Location = Annotated[str, "location"]
 Output = Annotated[str, "file or -"]
 ReadableFile = Annotated[Path, "readable"]
@@ -233,6 +235,49 @@ class Limits:
 
 
 @frozen(kw_only=True)
+class DiskCache:
+    """Objects on a disk, behind those in memory; they outlive a restart. Off until the table is
+    there.
+    """
+
+    path: Path = field(
+        metadata=_help("Their folder, for this process alone; made if it isn't there.")
+    )
+    size: PositiveSize = field(
+        default=Size(10 << 30), metadata=_help("What all of them may take together there.")
+    )
+
+
+@frozen(kw_only=True)
+class RedisCache:
+    """Objects and purges that several nodes share, behind memory and disk. Off until the table is
+    there.
+    """
+
+    url: RedisUrl = field(
+        repr=False,  # may hold credentials
+        metadata=_help(
+            "``redis://user:secret@HOST:PORT/NUMBER``, ``rediss://`` with TLS, or "
+            "``unix:///PATH?db=NUMBER``; only host or path are required."
+        ),
+    )
+    timeout: PositiveDuration = field(
+        default=Duration(0.05), metadata=_help("The longest that a request waits for it.")
+    )
+
+
+@frozen(kw_only=True)
+class PurgeAccess:
+    """The method ``PURGE``, on both proxies. Console, admin socket and command line need no
+    permission.
+    """
+
+    clients: tuple[Network, ...] = field(
+        default=(), metadata=_help("Who may send it; none: nobody.")
+    )
+
+
+@frozen(kw_only=True)
 class Cache:
     """One cache for both proxies."""
 
@@ -243,6 +288,34 @@ class Cache:
     max_object: PositiveSize = field(
         default=Size(64 << 20), metadata=_help("What a single object may take.")
     )
+    collapse: bool = field(
+        default=True, metadata=_help("Whether concurrent misses of one key become one fetch.")
+    )
+    grace: Duration = field(
+        default=Duration(3600.0),
+        metadata=_help("How long something stale may be served while no server is up; 0: never."),
+    )
+    negative_ttl: Duration = field(
+        default=Duration(0.0),
+        metadata=_help(
+            "How long an error is fresh that doesn't say so itself: 404, 405, 410, 414, 501 and "
+            "what other statuses may be kept unasked."
+        ),
+    )
+    heuristic_max: Duration = field(
+        default=Duration(86400.0),
+        metadata=_help(
+            "The longest that something is fresh which only has a ``Last-Modified``: a tenth of "
+            "its age then, and no more than this; 0: not at all."
+        ),
+    )
+    tag_fields: tuple[FieldName, ...] = field(
+        default=("Cache-Tag", "Surrogate-Key", "xkey"),
+        metadata=_help("The fields in which servers name an object's tags, to purge it by."),
+    )
+    disk: DiskCache | None = None
+    redis: RedisCache | None = None
+    purge: PurgeAccess | None = None
 
 
 @frozen(kw_only=True)

@@ -104,6 +104,7 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.Pattern: Kind("an RE2 pattern", pattern),
         model.Name: Kind("a name of printable ASCII characters", name),
         model.Method: Kind('a method such as "GET"', method),
+        model.FieldName: Kind('a field\'s name such as "Cache-Tag"', method),
         model.Host: Kind('a host such as "example.org"', host),
         model.HostPattern: Kind(
             'a host such as "example.org", ".example.org" or "*.example.org"', host_pattern
@@ -111,6 +112,7 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.UrlPath: Kind('a path such as "/api/"', url_path),
         model.ServerUrl: Kind('a url such as "http://127.0.0.1:9000"', server_url),
         model.ParentUrl: Kind('a url such as "http://proxy.example:3128"', parent_url),
+        model.RedisUrl: Kind('a url such as "redis://127.0.0.1:6379/0"', redis_url),
         model.Location: Kind('a url such as "https://example.org/why"', location),
         model.Output: Kind('a path, or "-" for standard output', output),
         model.ReadableFile: Kind("the path of a file that is there", readable),

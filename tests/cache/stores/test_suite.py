@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from twistproxy.cache import stores
 from twistproxy.cache.stored import Key, Stored
-from twistproxy.cache.stores import VARIANTS
+from twistproxy.cache.stores import VARIANTS, Store
 from twistproxy.http.caching import Freshness
 from twistproxy.http.fields import Fields
 
