@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from twistproxy.config import model
-from twistproxy.config.model import Config, Parent, Rule
+from twistproxy.config.model import Config, Parent, RedisCache, Rule
 
 CLASSES = [value for value in vars(model).values() if isinstance(value, type) and attrs.has(value)]
 
@@ -33,5 +33,6 @@ def test_nothing_can_change():
         Config(state_dir=Path("/")).cache = model.Cache()  # type: ignore[misc]
 
 
-def test_a_parents_repr_has_no_url():
+def test_the_repr_of_what_may_hold_credentials_has_no_url():
     assert "secret" not in repr(Parent(name="a", url="http://user:secret@h"))
+    assert "secret" not in repr(RedisCache(url="redis://user:secret@h"))

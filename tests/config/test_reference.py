@@ -28,7 +28,14 @@ def test_the_document_is_up_to_date():
 
 def test_defaults_are_written_as_in_a_file():
     text = reference()
-    for written in ('``"64KiB"``', '``"1h"``', '``["127.0.0.0/8", "::1/128"]``', "``[443]``"):
+    for written in (
+        '``"64KiB"``',
+        '``"1h"``',
+        '``"50ms"``',
+        '``"0s"``',
+        '``["127.0.0.0/8", "::1/128"]``',
+        "``[443]``",
+    ):
         assert f"     - {written}\n" in text
 
 

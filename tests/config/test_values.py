@@ -147,6 +147,34 @@ def test_server_urls_come_in_one_spelling():
     assert values.parent_url("HTTP://User:Secret@proxy:80") == "http://User:Secret@proxy:80"
 
 
+REDIS_URLS = {
+    "redis://127.0.0.1": "redis://127.0.0.1",
+    "redis://:secret@127.0.0.1:6379/0": "redis://:secret@127.0.0.1:6379/0",
+    "REDISS://node:a%40b@redis.example:6380/12": "rediss://node:a%40b@redis.example:6380/12",
+    "redis://[::1]/": "redis://[::1]/",
+    "unix:///run/redis.sock": "unix:///run/redis.sock",
+    "unix://:secret@/run/redis.sock?db=3": "unix://:secret@/run/redis.sock?db=3",
+}
+NO_REDIS_URLS = {
+    "no_scheme": "s3cret",
+    "scheme": "http://user:s3cret@127.0.0.1:6379",
+    "bare_at_sign": "redis://user:s3cret@s3cret@127.0.0.1",
+    "secret_as_port": "redis://user:s3cret",
+    "database": "redis://user:s3cret@127.0.0.1/one",
+    "query": "redis://user:s3cret@127.0.0.1:6379/0?db=1",
+    "no_host": "rediss://user:s3cret@",
+    "unix_host": "unix://s3cret.sock",
+    "unix_query": "unix:///run/redis.sock?password=s3cret",
+}
+
+
+@pytest.mark.parametrize("written", NO_REDIS_URLS.values(), ids=NO_REDIS_URLS)
+def test_what_is_no_redis_url_is_not_shown(written):
+    with pytest.raises(ValueError, match=r"begins with|is not a url such as") as caught:
+        values.redis_url(written)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_paths_start_at_the_folder():
     path = KINDS[Path].read
     assert path("a/b") == Path("/here/a/b")

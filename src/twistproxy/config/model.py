@@ -298,8 +298,7 @@ class Cache:
     negative_ttl: Duration = field(
         default=Duration(0.0),
         metadata=_help(
-            "How long an error is fresh that doesn't say so itself: 404, 405, 410, 414, 501 and "
-            "what other statuses may be kept unasked."
+            "How long an error of 4xx or 5xx is fresh that doesn't say so itself; 0: not at all."
         ),
     )
     heuristic_max: Duration = field(

@@ -128,9 +128,10 @@ def _written(value: Any, type_: Any) -> str:
 
 
 def _in_units(value: float, units: dict[str, Any]) -> str:
+    """In the largest unit of which it is a whole number; 0 in that of 1."""
     unit, worth = max(
-        ((unit, worth) for unit, worth in units.items() if not value % worth),
-        key=lambda known: known[1],
+        (known for known in units.items() if (value / known[1]).is_integer()),
+        key=lambda known: known[1] if value else known[1] == 1,
     )
     return shown(f"{value / worth:g}{unit}")
 

@@ -35,6 +35,13 @@ URL = re.compile(
     r"(?P<rest>[/?#].*)?",
     re.DOTALL,
 )
+UNIX_URL = re.compile(r"unix://(?:[^/?#@\s]*@)?/[^?#\s\0]+(?:\?db=[0-9]{1,5})?", re.IGNORECASE)
+DATABASE = re.compile(r"(?:/[0-9]{0,5})?")
+REDIS_EXAMPLES = {
+    "redis": "redis://user:secret@127.0.0.1:6379/0",
+    "rediss": "rediss://user:secret@redis.example:6379/0",
+    "unix": "unix:///run/redis/redis.sock?db=0",
+}
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
 
 
@@ -290,6 +297,24 @@ def parent_url(value: object) -> str:
     if found["rest"]:
         raise ValueError("a parent's url ends with its port, without a / or more")
     return scheme + found[0][len(scheme) :]
+
+
+def redis_url(value: object) -> str:
+    """Its messages never show it: it may hold credentials."""
+    text = string(value)
+    scheme = text.partition("://")[0].lower()
+    if scheme not in REDIS_EXAMPLES:
+        raise ValueError("a Redis url begins with redis://, rediss:// or unix://")
+    try:
+        found = UNIX_URL.fullmatch(text) if scheme == "unix" else _url(text)
+    except ValueError:
+        found = None
+    if not found or (scheme != "unix" and not DATABASE.fullmatch(found["rest"] or "")):
+        raise ValueError(
+            f"this is not a url such as {shown(REDIS_EXAMPLES[scheme])}"
+            " (@ and / in a secret are %40 and %2F)"
+        )
+    return scheme + text[len(scheme) :]
 
 
 def _url(text: str) -> re.Match[str]:
