@@ -21,6 +21,7 @@ transports and time. `did` wants all that was done since the last one, in order:
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ from twistproxy.http.fields import Fields
 from twistproxy.http.framing import request_framing
 from twistproxy.http.message import Request, Response
 from twistproxy.net.dial import Reason, Unreachable
+from twistproxy.net.sendfile import File, Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import compile_policy
@@ -111,7 +113,7 @@ class Play:
         read = configured(config)
         self.terms = Terms(read.limits, read.timeouts)
         self.means = Means(self, self.sweep, self.terms, self.judge)  # type: ignore[arg-type]
-        self.cache = Cache(MemoryStore(read.cache.memory), read.cache.max_object)
+        self.cache = Cache(MemoryStore(read.cache.memory), read.cache)
         self.road = Road(
             generation=self.compile(read),
             cache=self.cache,
@@ -248,7 +250,9 @@ class Play:
         assert not self.road.exchanges
         counts = self.road.counts
         assert counts.active == 0
-        assert len(self.lines) == counts.total == counts.forward + counts.reverse
+        assert len(self.lines) == counts.total - counts.background
+        assert len(self.lines) == counts.forward + counts.reverse
+        assert not len(self.cache.flights)
         assert self.cache.snapshot()["writing"] == 0
         assert not self._dials
         open_wires = [w for w in self.wires if not w.over]
@@ -338,6 +342,9 @@ class Client:
         self.stalled = False
         self.paused = False
         self.closing = False  # what it is given now comes too late
+        self.status = 0
+        self.got = b""
+        self.ended = ""  # "whole" or "broken off"
         self.trailers: Fields | None = None
         self.wire: Wire | None = None  # once it is a tunnel
 
@@ -393,6 +400,7 @@ class Client:
         assert self._open
         play.note(str(response.status))
         play.response, play.length, play.body = response, length, b""
+        self.status = response.status
         self._give(body)
 
     def reply(self, lines: bytes, content: bytes) -> None:
@@ -406,6 +414,20 @@ class Client:
     def pass_on(self, splicer: Splicer, leg: Any) -> bool:
         return False
 
+    def send_file(
+        self,
+        sender: Sender,
+        file: File,
+        offset: int,
+        length: int,
+        moved: Callable[[int], object],
+        ended: Callable[[str], object],
+    ) -> None:
+        data = os.pread(file.fileno(), length, offset)
+        moved(len(data))
+        self._give(data)
+        ended("" if len(data) == length else "too short")
+
     def sink(self) -> None:
         return None
 
@@ -417,6 +439,7 @@ class Client:
         if not data:
             return
         self._play.body += data
+        self.got += data
         self._play.note(f"body {_shown(data)}")
         self._given += len(data)
         if self._stalls_at is not None and self._given >= self._stalls_at and not self.stalled:
@@ -427,11 +450,13 @@ class Client:
     def finish(self, trailers: Fields | None = None) -> None:
         assert self._open
         self._play.note("end")
+        self.ended = "whole"
         self.trailers = trailers
         self._side, self._open = None, False
 
     def break_off(self) -> None:
         self._play.note("break off")
+        self.ended = "broken off"
         self._side, self._open = None, False
 
     def abort(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from road import DATE, FRESH, NOW, Play, answer, configured, counted
+from road import DATE, FRESH, NOW, Client, Play, answer, configured, counted
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.exchange import REPLAYED, SLICE, Exchange
 from twistproxy.http import errors
@@ -441,11 +441,254 @@ def test_stale_is_replaced() -> None:
     play.did("a.test:80#1 GET / HTTP/1.1", "200", "body new", "end", "200", "body new", "end")
 
 
+# -- many ask for the same --
+
+
+def asks(play: Play, count: int, *fields: str) -> list[Client]:
+    return [play.ask(GET, *fields) for _ in range(count)]
+
+
+def test_many_misses_are_one_fetch() -> None:
+    play = Play()
+    clients = asks(play, 50)
+    wire = play.connect()
+    wire.says(answer("200 OK", FRESH, "Content-Length: 10", whole=False) + b"hello")
+    late = play.ask(GET)
+    assert [client.got for client in (*clients, late)] == [b"hello"] * 51
+    assert play.field("Cache-Status") == "twistproxy; fwd=uri-miss; fwd-status=200; collapsed"
+    wire.says(b"world")
+    assert {(each.status, each.got, each.ended) for each in (*clients, late)} == {
+        (200, b"helloworld", "whole")
+    }
+    assert [what for what in play.done if "GET" in what] == ["a.test:80#1 GET / HTTP/1.1"]
+    assert play.cache.snapshot()["collapsed"] == 50
+    play.over(cached="collapsed", server=None, bytes_out=10)
+    play.ask(GET)
+    play.over(cached="hit")
+
+
+def test_without_collapse_each_fetches() -> None:
+    play = Play("[cache]\ncollapse = false\n[forward]")
+    asks(play, 3)
+    for _ in range(3):
+        play.connect()
+        play.answer("200 OK", FRESH)
+    play.over(cached="miss")
+
+
+OWN = {
+    "authorization": "Authorization: Basic eDp5",
+    "no-cache": "Cache-Control: no-cache",
+    "range": "Range: bytes=0-1",
+    "pragma": "Pragma: no-cache",
+}
+
+
+@pytest.mark.parametrize("field", OWN.values(), ids=OWN)
+def test_who_wants_what_is_its_own_waits_for_nobody(field: str) -> None:
+    play = Play()
+    play.ask(GET)
+    play.ask(GET, field)
+    play.did("dial a.test:80", "dial a.test:80")
+
+
+def test_what_is_for_one_only_sends_the_others_off_in_waves() -> None:
+    play = Play()
+    clients = asks(play, 12)
+    waves = []
+    while not all(client.ended for client in clients):
+        while play._dials:
+            play.connect()
+        asked = {what.split()[0] for what in play.done if " GET " in what}
+        play.done.clear()
+        waves.append(len(asked))
+        for wire in play.wires:
+            if wire.name in asked:
+                wire.says(answer("200 OK", "Cache-Control: private", body=b"own"))
+    assert waves == [1, 2, 4, 5]
+    assert {client.got for client in clients} == {b"own"}
+    play.over(cached="miss")
+    # For a while nobody waits for it any more.
+    play.done.clear()
+    asks(play, 3)
+    assert len([what for what in play.done if " GET " in what or "dial" in what]) == 3
+
+
+def test_other_variants_are_fetched_for_themselves() -> None:
+    play = Play()
+    one, other, same = (play.ask(GET, f"Accept: {kind}") for kind in ("a", "b", "a"))
+    play.connect().says(answer("200 OK", FRESH, "Vary: Accept", body=b"for a"))
+    assert (one.got, same.got, other.got) == (b"for a", b"for a", b"")
+    play.connect().says(answer("200 OK", FRESH, "Vary: Accept", body=b"for b"))
+    assert other.got == b"for b"
+    play.over(cached="miss")
+
+
+def test_a_failure_is_everybodys() -> None:
+    play = Play()
+    clients = asks(play, 3)
+    play.refuse()
+    assert [client.status for client in clients] == [502] * 3
+    play.over(error="connection_refused")
+
+
+def test_a_body_that_breaks_off_does_so_for_everybody() -> None:
+    play = Play()
+    clients = asks(play, 3)
+    wire = play.connect()
+    wire.says(answer("200 OK", FRESH, "Content-Length: 10", whole=False) + b"hello")
+    wire.dies()
+    assert {(client.got, client.ended) for client in clients} == {(b"hello", "broken off")}
+    play.over()
+    assert play.cache.snapshot()["objects"] == 0
+
+
+@pytest.mark.parametrize("when", ["before the head", "in the body"])
+def test_who_came_first_may_leave(when: str) -> None:
+    play = Play()
+    first, *others = asks(play, 3)
+    if when == "before the head":
+        first.goes()
+    wire = play.connect()
+    wire.says(answer("200 OK", FRESH, "Content-Length: 10", whole=False) + b"hello")
+    if when == "in the body":
+        first.goes()
+    wire.says(b"world")
+    assert {(client.got, client.ended) for client in others} == {(b"helloworld", "whole")}
+    assert [line.error for line in play.lines].count("client_lost") == 1
+    play.over()
+    assert play.cache.snapshot()["objects"] == 1
+
+
+def test_who_waits_may_leave() -> None:
+    play = Play()
+    first, second, third = asks(play, 3)
+    second.goes()
+    wire = play.connect()
+    wire.says(answer("200 OK", FRESH, "Content-Length: 10", whole=False) + b"hello")
+    third.goes()
+    wire.says(b"world")
+    assert (first.got, first.ended) == (b"helloworld", "whole")
+    play.over()
+
+
+def test_when_all_leave_nothing_is_fetched() -> None:
+    play = Play()
+    first, second = asks(play, 2)
+    play.connect()
+    second.goes()
+    first.goes()
+    play.over(error="client_lost")
+
+
+def test_a_slow_reader_holds_up_nobody_while_it_is_stored() -> None:
+    play = Play()
+    slow = play.ask(GET, stalls_at=1)
+    quick = play.ask(GET)
+    wire = play.connect()
+    wire.says(answer("200 OK", FRESH, f"Content-Length: {3 * SLICE}", whole=False))
+    for _ in range(3):
+        assert wire.producerState == "producing"
+        wire.says(bytes(SLICE))
+    assert (len(quick.got), quick.ended) == (3 * SLICE, "whole")
+    assert len(slow.got) == SLICE
+    slow.reads()
+    assert (len(slow.got), slow.ended) == (3 * SLICE, "whole")
+    play.over(cached="collapsed") if slow.status == 0 else play.over()
+
+
+def test_what_is_stored_no_longer_goes_at_the_slowest_ones_pace() -> None:
+    play = Play(f"[cache]\nmax_object = {2 * SLICE}\n[forward]")
+    quick = play.ask(GET)
+    slow = play.ask(GET, stalls_at=1)
+    wire = play.connect()
+    wire.says(answer("200 OK", FRESH, "Transfer-Encoding: chunked", whole=False))
+    for _ in range(4):
+        wire.says(b"%x\r\n" % SLICE + bytes(SLICE) + b"\r\n")
+    assert wire.producerState == "paused", "nobody keeps what the slow one has yet to take"
+    assert len(quick.got) == 4 * SLICE
+    late = play.ask(GET)
+    assert late.status == 0, "its first bytes are gone: it goes on its own"
+    slow.reads()
+    assert wire.producerState == "producing"
+    wire.says(b"0\r\n\r\n")
+    assert {(len(each.got), each.ended) for each in (quick, slow)} == {(4 * SLICE, "whole")}
+    late.goes()
+    play.over()
+    assert play.cache.snapshot()["objects"] == 0
+
+
+# -- stale --
+
+
+def test_stale_is_served_while_it_is_confirmed() -> None:
+    play = Play()
+    allowed = ("Cache-Control: max-age=5, stale-while-revalidate=60", 'ETag: "1"')
+    play.exchange(GET, *allowed, body=b"hello")
+    play.after(10)
+    clients = asks(play, 3)
+    assert [client.got for client in clients] == [b"hello"] * 3
+    assert play.field("Cache-Status") == "twistproxy; hit; ttl=-5; detail=stale-while-revalidate"
+    assert [what for what in play.done if " GET " in what] == ["a.test:80#1 GET / HTTP/1.1"]
+    assert play.asked("if-none-match") == '"1"'
+    play.answer("304 Not Modified", *allowed, f"Date: {format_date(NOW + 10).decode()}")
+    play.over(cached="hit")
+    play.ask(GET)
+    assert play.field("Cache-Status") == "twistproxy; hit; ttl=5"
+    assert play.road.counts.background == 1
+
+
+FAILURES = {"refused": None, "500": "500 No", "502": "502 No", "503": "503 No", "504": "504 No"}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_stale_stands_for_an_error(failure: str | None) -> None:
+    play = Play("[cache]\ngrace = 0\n[forward]")
+    play.exchange(GET, "Cache-Control: max-age=5, stale-if-error=60", 'ETag: "1"', body=b"hello")
+    play.wire.dies()
+    play.after(10)
+    clients = asks(play, 2)
+    if failure is None:
+        play.refuse()
+    else:
+        play.connect()
+        play.answer(failure, body=b"sorry")
+    assert [(client.status, client.got) for client in clients] == [(200, b"hello")] * 2
+    assert "ttl=-5; detail=stale-if-error" in (play.field("Cache-Status") or "")
+    play.over(cached="stale")
+    play.after(60)
+    play.ask(GET)
+    play.refuse()
+    play.over(status=502)
+
+
+@pytest.mark.parametrize(("grace", "status"), [("1h", 200), ("0", 502)])
+def test_while_no_server_is_up_stale_is_served_for_a_while(grace: str, status: int) -> None:
+    play = Play(f'[cache]\ngrace = "{grace}"\n[forward]')
+    play.exchange(GET, *STALE, body=b"hello")
+    play.wire.dies()
+    play.after(10)
+    play.ask(GET)
+    play.refuse()
+    play.over(status=status)
+
+
+@pytest.mark.parametrize("said", ["must-revalidate", "proxy-revalidate", "s-maxage=5", "no-cache"])
+def test_what_may_not_be_stale_is_not_served_so(said: str) -> None:
+    play = Play()
+    play.exchange(GET, f"Cache-Control: max-age=5, {said}, stale-if-error=60", 'ETag: "1"')
+    play.wire.dies()
+    play.after(10)
+    play.ask(GET)
+    play.refuse()
+    play.over(status=502)
+
+
 @pytest.mark.parametrize("idle", [1, 2])
 def test_a_304_of_something_else_is_asked_again_without_our_condition(idle: int) -> None:
     play = Play()
-    for _ in range(idle):
-        play.ask("GET http://a.test/other HTTP/1.1")
+    for n in range(idle):
+        play.ask(f"GET http://a.test/other{n} HTTP/1.1")
     for _ in range(idle):
         play.connect()
     for wire in play.wires:

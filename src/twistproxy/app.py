@@ -139,9 +139,7 @@ class Proxy:
         self.sweep = Sweep(reactor)
         self.terms = Terms(config.limits, config.timeouts)
         self.connections = Clients(self.terms, self.sweep)
-        self.cache = Cache(
-            MemoryStore(config.cache.memory), config.cache.max_object, config.cache.enabled
-        )
+        self.cache = Cache(MemoryStore(config.cache.memory), config.cache)
         compiled = compile_config(config, file, wall())
         self._access_log = self._open_log(config)
         self._means = Means(Dialler(reactor), self.sweep, self.terms, self._judge_loop)
@@ -217,6 +215,7 @@ class Proxy:
                 "active": counts.active,
                 "forward": counts.forward,
                 "reverse": counts.reverse,
+                "background": counts.background,
                 "tunnels": counts.tunnels,
                 "errors": counts.errors,
                 "retried": counts.retried,
@@ -389,7 +388,7 @@ class Proxy:
         else:
             self._access_log.reopen()
         self.terms.limits, self.terms.timeouts = kept.limits, kept.timeouts
-        self.cache.configure(kept.cache.memory, kept.cache.max_object, kept.cache.enabled)
+        self.cache.configure(kept.cache)
         self._certificates = compiled.certificates
         self._server_tls.replace(compiled.certificates)
         if self._forward is not None and kept.forward is not None:

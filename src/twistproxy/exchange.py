@@ -21,15 +21,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistproxy.cache.cache import Hit, Stale, Writer
+from twistproxy.cache.broadcast import Broadcast, Reading
+from twistproxy.cache.cache import Hit, Stale
+from twistproxy.cache.flights import Flight, Wave, may_share
 from twistproxy.cache.stored import Key
+from twistproxy.cache.writer import Writer
 from twistproxy.http import conditional, errors, hops, pages, uri
 from twistproxy.http.cache_status import CacheStatus
-from twistproxy.http.caching import invalidated
+from twistproxy.http.caching import invalidated, selects
 from twistproxy.http.dates import format_date
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields, Line, line
 from twistproxy.http.framing import takes_upgrade, wants_upgrade
+from twistproxy.http.freshness import ERRORS, stale_if_error, stale_if_unreachable
 from twistproxy.http.message import IDEMPOTENT, SAFE, Request, Response
 from twistproxy.http.uri import Target
 from twistproxy.net.relay import Relay
@@ -41,6 +45,7 @@ from twistproxy.wire import ClientStream
 from twistproxy.wire.http1 import encode
 from twistproxy.wire.http1.passage import WORTH
 from twistproxy.wire.http1.server_leg import ServerLeg
+from twistproxy.wire.nobody import Nobody
 
 _log = Logger()
 
@@ -59,6 +64,11 @@ _ASK_FOR_NEWS: Final = frozenset({b"if-none-match", b"if-modified-since"})
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
 _SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
+#: What doesn't mean that servers are down.
+_OURS: Final = frozenset(
+    {"destination_ip_prohibited", "proxy_loop_detected", "proxy_internal_error"}
+)
+
 _NOT_ASKED: Final = CacheStatus()
 _HIT: Final = CacheStatus(hit=True)
 _NOBODY: Final[Iterator[Server]] = iter(())
@@ -70,6 +80,27 @@ _IN_A_WORD: Final = {"uri-miss": "miss", "vary-miss": "miss", "stale": "stale"}
 def _passed(rule: str | None) -> Line:
     """What Proxy-Status says where nothing went wrong."""
     return line(b"Proxy-Status", pages.proxy_status(None, NAME, rule=rule))
+
+
+class _Slices:
+    """A body that is all there, a slice at a time; read like a `Reading`."""
+
+    broken = False
+
+    def __init__(self, body: bytes) -> None:
+        self._body = memoryview(body)
+        self._at = 0
+
+    def take(self) -> bytes:
+        data = bytes(self._body[self._at : self._at + SLICE])
+        self._at += len(data)
+        return data
+
+    @property
+    def ended(self) -> bool:
+        return self._at == len(self._body)
+
+    def leave(self) -> None: ...
 
 
 @define
@@ -105,6 +136,7 @@ class Exchange:
     bytes_in = 0
     bytes_out = 0
     ended = False
+    background = False  # of our own accord: no client's
     _order = _NOBODY
     _asked = 0
     _attempts = 1
@@ -119,7 +151,13 @@ class Exchange:
     _body_ended = True
     _trailers: Fields | None = None
     _tried_to_pass = False  # the request's body on in the kernel
-    _reply_from: tuple[memoryview, int] | None = None
+    _reading: Reading | _Slices | None = None  # what the client is sent from
+    _cast: Broadcast | None = None  # our answer's body, while others read along
+    _flight: Flight | None = None  # ours: others wait for it
+    _joined: Flight | None = None  # another's, which we wait for
+    _wave: Wave | None = None  # we waited in vain, with others
+    _last: Fields | None = None  # the response's trailers, until its body has been sent
+    _brought = False  # what other stores have is in memory
     _sent = 0.0  # when the server was asked, on our clock
 
     def __init__(self, road: Road, stream: ClientStream, service: Service, side: str) -> None:
@@ -224,20 +262,115 @@ class Exchange:
             self.cache_status = CacheStatus(fwd="bypass", detail="upgrade")
             self.fetch()
             return
-        now = self.road.wall()
-        found = self.road.cache.lookup(key, request, now)
+        self._look(key)
+
+    def _look(self, key: Key) -> None:
+        request, cache, now = self.request, self.road.cache, self.road.wall()
+        assert request is not None
+        found = cache.lookup(key, request, now)
         if isinstance(found, Hit):
             self._reply_hit(found, now)
             return
         if isinstance(found, Stale):
             self._stale = found
             self.cache_status = CacheStatus(fwd=found.reason)
+            if found.at_once:
+                self._reply_outdated(found, "stale-while-revalidate")
+                self._refresh_behind(found)
+                return
         else:
+            if not self._brought and (coming := cache.bring(key, now)) is not None:
+                self._brought = True
+                coming.addCallback(self._came, key)
+                return
             self.cache_status = CacheStatus(fwd=found.reason, detail=found.detail)
             if found.only_if_cached:
                 self.fail(errors.NOT_CACHED)  # RFC 9111 §5.2.1.7
                 return
+        if cache.collapse and self._wave is None and may_share(request):
+            flight = cache.flights.get(key)
+            if flight is not None:
+                self._joined = flight
+                flight.join(self)
+                return
+            self._flight = cache.flights.depart(key, self, now)
         self.fetch()
+
+    def _came(self, _: None, key: Key) -> None:
+        if not self.ended:
+            self._look(key)
+
+    # Others' fetches of the same (`cache.flights`).
+
+    def read_along(self, flight: Flight) -> None:
+        """Its head is there: answer with that, and with its body as it comes."""
+        request, stored = self.request, flight.stored
+        assert request is not None
+        assert stored is not None
+        self._joined = None
+        cast = flight.leader.share() if selects(request.fields, stored.variant) else None
+        if cast is None:
+            self.fetch()
+            return
+        self.road.cache.flights.joined += 1
+        now = self.road.wall()
+        self.cache_status = CacheStatus(
+            fwd=self.cache_status.fwd, fwd_status=stored.status, collapsed=True
+        )
+        response, length = stored.not_modified(request, now), flight.length
+        if response is None:
+            response = stored.response(now)
+            self._reading = cast.join(self._reply_more)
+        else:
+            length = 0
+        response.fields = response.fields.without(self.service.hides(self))
+        self._start(response, length, b"")
+        if self._reading is None:
+            self._finish(None)
+        else:
+            self._reply_more()
+
+    def look_again(self, wave: Wave | None) -> None:
+        """What we waited for is over; or it was not for us, and we are let go in a wave."""
+        self._joined = None
+        self._wave = wave
+        assert self._key is not None
+        self._look(self._key)
+
+    def share(self) -> Broadcast | None:
+        """The body that we fetch, for others, too; None if it is not being kept whole."""
+        cast, writer = self._cast, self._writer
+        if writer is None or not writer.open:
+            return None
+        if cast is None:
+            cast = self._cast = Broadcast(writer.pieces, self._was_read)
+            self._reading = cast.join(self._reply_more, late=True)
+            if self._leg is not None:
+                self._leg.resume_response()  # from now on the slowest reader is waited for
+        return cast
+
+    def _was_read(self) -> None:
+        cast, leg = self._cast, self._leg
+        if leg is not None and cast is not None and cast.behind <= SLICE:
+            leg.resume_response()
+
+    def _refresh_behind(self, stale: Stale) -> None:
+        """Have it confirmed or replaced, while the client gets what we have (RFC 5861 §3)."""
+        request, key, cache = self.request, self._key, self.road.cache
+        assert request is not None
+        assert key is not None
+        if cache.flights.get(key) is not None:
+            return  # somebody is on the way
+        other = Exchange(self.road, Nobody(self.peer), self.service, self.side)
+        fields = request.fields.without(_ASK_FOR_NEWS)
+        other.background = True
+        other.request = Request(b"GET", request.target, fields, request.version)
+        other.target, other.route = self.target, self.route
+        other.authority, other.told, other.rule = self.authority, self.told, self.rule
+        other._key, other._stale = key, stale
+        other.cache_status = CacheStatus(fwd="stale", detail="stale-while-revalidate")
+        other._flight = cache.flights.depart(key, other, self.road.wall())
+        other.fetch()
 
     # -- fetch ------------------------------------------------------------------------
 
@@ -310,7 +443,7 @@ class Exchange:
         self._leg = leg
         self._asked += 1
         fields = hops.request_fields(request.fields, self.switch, self.service.writes)
-        if self._stale is not None:
+        if self._stale is not None and self._stale.conditions:
             fields = conditional.ask(fields, self._stale.conditions)
         if request.method in _COUNTED and (left := hops.max_forwards(fields)):
             fields.set(b"Max-Forwards", b"%d" % (left - 1))
@@ -358,8 +491,14 @@ class Exchange:
         self.fail(problem)
 
     def client_lost(self) -> None:
-        if not self.ended:
-            self.error = self.error or "client_lost"
+        if self.ended:
+            return
+        self.error = self.error or "client_lost"
+        flight, cast = self._flight, self._cast
+        if (flight is not None and flight.waiting) or (cast is not None and cast.readers > 1):
+            self.stream = Nobody(self.peer)  # others wait for what we fetch
+            self._reply_more()
+        else:
             self._end()
 
     def pause_request(self) -> None:
@@ -387,18 +526,32 @@ class Exchange:
             # The challenge is for us, who have no answer; the client can't give one.
             self.fail(errors.PARENT_REFUSED.about(server=self.server.url))
             return
-        if response.status == 304 and self._stale is not None:
+        stale = self._stale
+        if response.status == 304 and stale is not None and stale.conditions:
             self._held = _Held(response, length)  # until the leg is free for what may follow
             return
+        if stale is not None and response.status in ERRORS and self._stale_will_do(stale):
+            self._fail_flight(errors.SERVER_PAGE.as_status(response.status))
+            self._leg_done()
+            self._reply_outdated(stale, "stale-if-error")
+            return
         self._stale = None
+        self._go_on()
         self.store(response, length)
         if self._writer is not None and data:
             self._writer.write(data)
         if pages.tells_of_an_error(response) and self.service.cloaks(self):
             self._held = _Held(response, length)
             self._hold(self._held, data)
-        else:
-            self.reply(response, length, data)
+            return
+        self.reply(response, length, data)
+        flight = self._flight
+        if flight is not None:
+            if self._writer is None:
+                self._flight = None
+                self.road.cache.flights.dissolve(flight, self.road.wall())
+            else:
+                self.road.cache.flights.board(flight, self._writer.stored, length)
 
     def server_failed(self, problem: Problem) -> None:
         leg, self._leg = self._leg, None
@@ -490,9 +643,16 @@ class Exchange:
         self.bytes_out += count
 
     def data_received(self, data: bytes) -> None:
-        if self._writer is not None:
-            self._writer.write(data)
-        if self._held is None:
+        writer, cast = self._writer, self._cast
+        if writer is not None:
+            writer.write(data)
+        if cast is not None:
+            cast.write(data)
+            if cast.kept and not (writer is not None and writer.open):
+                cast.let_go()
+            if not cast.kept and cast.behind > SLICE and self._leg is not None:
+                self._leg.pause_response()
+        elif self._held is None:
             self.bytes_out += len(data)
             self.stream.write(data)
         else:
@@ -510,7 +670,12 @@ class Exchange:
             return
         if held is not None:
             self._let_go(held)
-        if not self.ended:
+        cast = self._cast
+        if cast is not None:
+            self._last = trailers
+            cast.finish()
+            self._land()
+        elif not self.ended:
             self._finish(trailers)
 
     def _hold(self, held: _Held, data: bytes) -> None:
@@ -587,33 +752,57 @@ class Exchange:
                 body = b""
         response.fields = response.fields.without(self.service.hides(self))
         if len(body) > SLICE:
-            self._start(response, len(body), body[:SLICE])
-            self._reply_from = memoryview(body), SLICE
+            self._reading = slices = _Slices(body)
+            self._start(response, len(body), slices.take())
             self._reply_more()
         else:
             self._start(response, len(body), body)
             self._finish(None)
 
+    def _stale_will_do(self, stale: Stale, problem: Problem | None = None) -> bool:
+        """Whether something stale may stand for what we can't get; problem: no server is up."""
+        if problem is not None and (problem.status not in ERRORS or problem.name in _OURS):
+            return False
+        fresh, now = stale.stored.freshness, self.road.wall()
+        if problem is None:
+            return stale_if_error(fresh, stale.asked, now)
+        return stale_if_unreachable(fresh, stale.asked, now, self.road.cache.grace)
+
+    def _reply_outdated(self, stale: Stale, why: str) -> None:
+        """Answer with what is stale, which its `Freshness` or the operator allows."""
+        ttl = stale.stored.ttl(self.road.wall())
+        status = self.cache_status._replace(ttl=ttl, detail=why)
+        if stale.at_once:
+            status = CacheStatus(hit=True, ttl=ttl, detail=why)
+        self._reply_stored(stale.stored, status)
+
     def _reply_more(self) -> None:
-        """Write slices of a stored body until the client has to catch up."""
-        while self._reply_from is not None and not self.stream.stalled:
-            body, at = self._reply_from
-            data = bytes(body[at : at + SLICE])
-            self._reply_from = (body, at + SLICE) if at + SLICE < len(body) else None
-            self.bytes_out += len(data)
-            self.stream.write(data)
-            if self._reply_from is None and not self.ended:
-                self._finish(None)
+        """Write what we have, or what others get too, until the client has to catch up."""
+        while self._reading is not None and not self.stream.stalled:
+            reading = self._reading
+            data = reading.take()
+            if data:
+                self.bytes_out += len(data)
+                self.stream.write(data)
+            elif not reading.ended:
+                return
+            if reading.ended and self._reading is reading:
+                self._reading = None
+                reading.leave()
+                if reading.broken:
+                    self.fail(errors.RESPONSE_INCOMPLETE)
+                else:
+                    self._finish(self._last)
 
     def pause_response(self) -> None:
-        if self._leg is not None:
+        if self._leg is not None and self._reading is None:
             self._leg.pause_response()
 
     def resume_response(self) -> None:
-        if self._leg is not None:
-            self._leg.resume_response()
-        else:
+        if self._reading is not None:
             self._reply_more()
+        elif self._leg is not None:
+            self._leg.resume_response()
 
     def _start(self, response: Response, length: int | None, data: bytes) -> None:
         fields = response.fields
@@ -638,6 +827,14 @@ class Exchange:
     def fail(self, problem: Problem) -> None:
         """Say what went wrong: by a page while that is possible, else by breaking off."""
         if self.ended:
+            return
+        if not self.status:
+            self._fail_flight(problem)
+        stale = self._stale
+        if stale is not None and not self.status and self._stale_will_do(stale, problem):
+            self._stale = None
+            self._leg_done()
+            self._reply_outdated(stale, "stale-if-error")
             return
         self.error = problem.name
         if problem.name != "http_request_denied":
@@ -747,12 +944,35 @@ class Exchange:
         """What the cache did: hit, miss, stale or bypass; None where it was not asked."""
         if self.cache_status.hit:
             return "hit"
+        if self.cache_status.collapsed:
+            return "collapsed"
         why = self.cache_status.fwd
         return None if why is None else _IN_A_WORD.get(why, "bypass")
 
     @property
     def pool(self) -> str | None:
         return None if self.route is None else self.route.pool
+
+    def _fail_flight(self, problem: Problem) -> None:
+        """Those who wait for us would get nothing else."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self.road.cache.flights.fail(flight, problem)
+
+    def _land(self) -> None:
+        """Our fetch is over, for others, too."""
+        cast, self._cast = self._cast, None
+        if cast is not None and not cast.ended:
+            cast.break_off()
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self.road.cache.flights.land(flight)
+
+    def _go_on(self) -> None:
+        """We have an answer: others who waited in vain may ask."""
+        wave, self._wave = self._wave, None
+        if wave is not None:
+            wave.go_on()
 
     def _leg_done(self) -> None:
         """Nobody reads what the server still sends."""
@@ -774,13 +994,24 @@ class Exchange:
         relay, self._relay = self._relay, None
         if relay is not None:
             relay.abort()
-        self._replay = self._reply_from = self._held = self._stale = None
+        self._replay = self._held = self._stale = None
+        if self._reading is not None:
+            self._reading.leave()
+            self._reading = None
+        if self._joined is not None:
+            self._joined.leave(self)
+            self._joined = None
+        self._land()
+        self._go_on()
         road = self.road
         road.exchanges.discard(self)
         counts = road.counts
         counts.active -= 1
         counts.bytes_in += self.bytes_in
         counts.bytes_out += self.bytes_out
+        if self.background:
+            counts.background += 1
+            return
         if self.side == "forward":
             counts.forward += 1
         else:

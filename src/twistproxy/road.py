@@ -45,12 +45,13 @@ class Generation:
 
 @define
 class Counts:
-    """Of exchanges."""
+    """Of exchanges. background: those that no client asked for."""
 
     total: int = 0
     active: int = 0
     forward: int = 0
     reverse: int = 0
+    background: int = 0
     tunnels: int = 0
     errors: int = 0
     retried: int = 0

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from cycles import no_cycles
 from twistproxy.cache import Cache, Hit, Key, Miss, Stale, Writer
 from twistproxy.cache.stores.memory import MemoryStore
+from twistproxy.config import model
+from twistproxy.config.model import Size
 from twistproxy.http.caching import invalidated
 from twistproxy.http.conditional import ask
 from twistproxy.http.dates import format_date
@@ -39,7 +41,11 @@ def ok(*lines: Line, status: int = 200) -> Response:
 
 
 def cache(limit: int = 1 << 20, max_object: int = 1 << 18) -> Cache:
-    return Cache(MemoryStore(limit), max_object)
+    return Cache(MemoryStore(limit), terms(limit, max_object))
+
+
+def terms(memory: int, max_object: int, enabled: bool = True) -> model.Cache:
+    return model.Cache(enabled=enabled, memory=Size(memory), max_object=Size(max_object))
 
 
 def keep(
@@ -185,11 +191,11 @@ def test_5_2_1_7_only_if_cached(lines: list[Line]) -> None:
 def test_switched_off_it_keeps_what_it_has_and_says_why_not() -> None:
     box = cache()
     keep(box, ok(FRESH))
-    box.configure(1 << 20, 1 << 18, enabled=False)
+    box.configure(terms(1 << 20, 1 << 18, enabled=False))
     assert miss(box).detail == "disabled"
     assert not keep(box, ok(FRESH))
     assert box.refusal == "disabled"
-    box.configure(1 << 20, 1 << 18, enabled=True)
+    box.configure(terms(1 << 20, 1 << 18, enabled=True))
     assert hit(box)
 
 
@@ -234,7 +240,7 @@ def test_4_the_youngest_of_several() -> None:
 
 def test_4_the_youngest_of_two_without_vary() -> None:
     box = cache()
-    store = box._store
+    store = box._memory
     keep(box, ok(FRESH, (b"Date", date(0))), b"young")
     young = store.get(KEY)[0]
     store.remove(KEY)
@@ -390,9 +396,9 @@ def test_5_2_1_4_a_client_may_want_it_confirmed() -> None:
 def test_4_3_1_without_validator_there_is_nothing_to_ask_by() -> None:
     box = cache()
     keep(box, ok(FRESH))
-    assert miss(box, at=NOW + 100).reason == "stale"
-    assert miss(box, (CC, b"no-cache")).reason == "request"
-    assert box.snapshot()["stale"] == 2
+    assert (stale(box, at=NOW + 100).reason, stale(box, at=NOW + 100).conditions) == ("stale", [])
+    assert stale(box, (CC, b"no-cache")).reason == "request"
+    assert box.snapshot()["stale"] == 3
     assert keep(box, ok(FRESH), at=NOW + 100)
     assert hit(box, at=NOW + 100)
 
@@ -562,7 +568,7 @@ def test_remembered_invalidations_are_bounded() -> None:
     box = cache()
     for i in range(5000):
         box.invalidate([Key("open", str(i))], NOW)
-    assert len(box._invalidations) <= 1024
+    assert len(box._outdated._keys) <= 1024
 
 
 # -- the whole --
@@ -572,7 +578,7 @@ def test_clear_forgets_what_is_on_its_way_too() -> None:
     box = cache()
     keep(box, ok(FRESH))
     writer = open_writer(box)
-    assert box.clear() == 1
+    assert box.clear().result == {"memory": 1}
     assert not writer.open
     assert box.snapshot()["objects"] == box.snapshot()["writing"] == box.snapshot()["bytes"] == 0
 
@@ -581,12 +587,12 @@ def test_configure_keeps_what_fits() -> None:
     box = cache(limit=100_000)
     for i in range(10):
         keep(box, ok(FRESH), bytes(2000), key=Key("open", str(i)))
-    box.configure(20_000, 5, enabled=True)
+    box.configure(terms(20_000, 5, enabled=True))
     figures = box.snapshot()
     assert 1 <= figures["objects"] < 10
     assert figures["bytes"] <= figures["limit"] == 20_000
     assert box.store(KEY, get(), ok(FRESH), NOW, NOW, 6) is None
-    box.configure(100_000, 1 << 18, enabled=True)
+    box.configure(terms(100_000, 1 << 18, enabled=True))
     assert box.snapshot()["objects"] == figures["objects"]
 
 
@@ -594,7 +600,7 @@ def test_configure_abandons_what_has_no_room_any_more() -> None:
     box = cache(limit=100_000)
     writer = open_writer(box)
     writer.write(bytes(30_000))
-    box.configure(20_000, 1 << 18, enabled=True)
+    box.configure(terms(20_000, 1 << 18, enabled=True))
     assert not writer.open
     assert box.snapshot()["writing"] == 0
 
@@ -776,7 +782,7 @@ def test_no_history_of_writers_exceeds_the_bound(steps: list[tuple[str, int, int
     for step, which, size in steps:
         writer = writers.get(which)
         if step == "configure":
-            box.configure(size, 50_000, enabled=True)
+            box.configure(terms(size, 50_000, enabled=True))
         elif step == "open" and (writer is None or not writer.open):
             opened = box.store(Key("open", str(which)), get(), ok(FRESH), NOW, NOW, None)
             if opened is not None:
@@ -838,7 +844,7 @@ def test_the_short_way_to_a_hit_leads_where_the_long_one_does(
     box = cache()
     for vary, x, said, line in kept:
         keep(box, ok((CC, said), (b"Vary", vary), line), request=get((b"X", x)))
-    box.configure(1 << 20, 1 << 18, enabled=enabled)
+    box.configure(terms(1 << 20, 1 << 18, enabled=enabled))
     method, lines = asked
     pragma = [(CC, b"no-cache" if (b"Pragma", b"no-cache") in lines else b"means-nothing")]
     short = box.lookup(KEY, get(*lines, method=method), NOW + wait)

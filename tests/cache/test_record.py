@@ -20,7 +20,7 @@ stored = st.builds(
     st.integers(200, 599),
     st.binary(max_size=20),
     st.just(Fields([(b"Date", b"x"), (b"ETag", b'"1"')])),
-    st.builds(Freshness, st.floats(0, 1e10), st.floats(0, 1e10), st.floats(0, 1e10)),
+    st.builds(Freshness, *[st.floats(0, 1e10)] * 3, stale_while_revalidate=st.floats(0, 1e10)),
     st.floats(0, 1e10),
     st.binary(max_size=100),
     st.lists(TEXT, max_size=3).map(tuple),

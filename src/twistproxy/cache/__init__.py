@@ -12,7 +12,8 @@ it is only kept. Knows no sockets, no pools, no policy, no clock.
 To add a store: one file in `stores/`, which says what a store promises.
 """
 
-from twistproxy.cache.cache import Cache, Hit, Miss, Stale, Writer
+from twistproxy.cache.cache import Cache, Hit, Miss, Stale
 from twistproxy.cache.stored import Key
+from twistproxy.cache.writer import Writer
 
 __all__ = ["Cache", "Hit", "Key", "Miss", "Stale", "Writer"]

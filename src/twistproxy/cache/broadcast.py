@@ -54,6 +54,7 @@ class Broadcast:
         self._pieces.append(data)
         self._size += len(data)
         self._tell()
+        self._forget()
 
     def finish(self) -> None:
         """That was all."""
@@ -76,8 +77,8 @@ class Broadcast:
 
     def _forget(self) -> None:
         if not self.kept:
-            least = min((each.at for each in self._readings), default=0)
-            gone = max(0, least - self._first)
+            end = self._first + len(self._pieces)
+            gone = min((each.at for each in self._readings), default=end) - self._first
             del self._pieces[:gone]
             self._first += gone
 

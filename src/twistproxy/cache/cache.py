@@ -2,31 +2,38 @@
 
     lookup ─┬─▶ Hit    answer from it
             ├─▶ Stale  ask the origin with its conditions: 304 ─▶ refresh ─▶ Hit, else as a Miss
-            └─▶ Miss   ask the origin; store ─▶ Writer, or None and a `refusal`
+            └─▶ Miss   bring, and look up again; or ask the origin: store ─▶ Writer, or None and a
+                       `refusal`
 
-All in the calling stack: no Deferred, no clock. Counted is what was decided here.
+What memory knows is said in the calling stack: no Deferred, no clock. Counted is what was decided
+here.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from attrs import define
+from twisted.internet.defer import Deferred
 
+from twistproxy.cache.flights import Flights
+from twistproxy.cache.outdated import Outdated
+from twistproxy.cache.purge import Purge
 from twistproxy.cache.stored import Key, Stored
+from twistproxy.cache.stores import Store
 from twistproxy.cache.stores.memory import MemoryStore
+from twistproxy.cache.tiers import Tiers
+from twistproxy.cache.writer import Writer
+from twistproxy.config import model
 from twistproxy.http import caching, conditional
 from twistproxy.http.dates import parse_date
+from twistproxy.http.directives import RequestDirectives
 from twistproxy.http.fields import Fields
+from twistproxy.http.freshness import stale_while_revalidate
 from twistproxy.http.message import Request, Response
 from twistproxy.tables import figures
 
-# What a chunk of an unfinished body costs beside its bytes: a bytes object, a place in a list.
-_CHUNK = 64
-# Keys whose last invalidation is remembered, for what was on its way then.
-_REMEMBERED = 1024
 _ANYBODY = Request(b"GET", b"", Fields())
 # What a request can have that matters here; its other conditions are judged with the answer.
 _SPECIAL = frozenset(
@@ -49,16 +56,20 @@ Hit = Stored
 
 @define(eq=False)
 class Stale:
-    """A stored response that its origin has to confirm, and can.
+    """A stored response that can't answer unasked.
 
     reason: for Cache-Status' fwd, "stale", or "request" where the client wants it confirmed.
-    conditions: fields that ask for that, never none; `conditional.ask` puts them into a request.
+    conditions: fields that ask its origin for that, `conditional.ask` puts them into a request;
+    none if it has no validator. asked: by the client. at_once: it may be served while that is
+    under way.
     """
 
     request: Request
     stored: Stored
     reason: str
     conditions: list[tuple[bytes, bytes]]
+    asked: RequestDirectives
+    at_once: bool
 
 
 class Miss(NamedTuple):
@@ -84,28 +95,44 @@ class Cache:
         "_bypassed",
         "_hits",
         "_invalidated",
-        "_invalidations",
+        "_memory",
         "_misses",
+        "_outdated",
+        "_purged",
         "_revalidated",
         "_stale",
-        "_store",
         "_stored",
+        "_terms",
+        "_tiers",
         "_writers",
+        "collapse",
         "enabled",
+        "flights",
+        "grace",
         "max_object",
         "refusal",
     )
 
-    def __init__(self, store: MemoryStore, max_object: int, enabled: bool = True) -> None:
-        self.max_object = max_object  #: bytes of a body
-        self.enabled = enabled
+    def __init__(
+        self, memory: MemoryStore, terms: model.Cache, behind: Mapping[str, Store] | None = None
+    ) -> None:
         #: Why the last `store` gave None, a token for Cache-Status' detail; read it at once.
         self.refusal: str | None = None
-        self._store = store
+        self.flights = Flights()
+        self._memory = memory
+        self._outdated = Outdated()
+        self._tiers = Tiers(memory, behind or {}, self._outdated)
         self._writers: dict[Writer, None] = {}
-        self._invalidations: OrderedDict[Key, float] = OrderedDict()
         self._hits = self._misses = self._stale = self._bypassed = 0
-        self._stored = self._revalidated = self._invalidated = 0
+        self._stored = self._revalidated = self._invalidated = self._purged = 0
+        self._use(terms)
+
+    def _use(self, terms: model.Cache) -> None:
+        self._terms = terms
+        self.enabled = terms.enabled
+        self.collapse: bool = terms.collapse
+        self.grace: float = terms.grace
+        self.max_object: int = terms.max_object  #: bytes of a body
 
     def lookup(self, key: Key, request: Request, now: float) -> Hit | Stale | Miss:
         """What is stored under `key` for this request (RFC 9111 §4)."""
@@ -115,7 +142,7 @@ class Cache:
             and self.enabled
             and _SPECIAL.isdisjoint(request.fields.combined)
         ):
-            variants = self._store.get(key)
+            variants = self._memory.get(key)
             if not variants:
                 self._misses += 1
                 return _UNKNOWN
@@ -136,7 +163,7 @@ class Cache:
         if bypass is not None:
             self._bypassed += 1
             return bypass._replace(only_if_cached=asked.only_if_cached)
-        variants = self._store.get(key)
+        variants = self._memory.get(key)
         stored = _chosen(variants, fields)
         if stored is None:
             self._misses += 1
@@ -152,8 +179,14 @@ class Cache:
             self._misses += 1
             return Miss(reason, only_if_cached=True)
         self._stale += 1
-        conditions = conditional.conditions(stored.fields)
-        return Stale(request, stored, reason, conditions) if conditions else Miss(reason)
+        return Stale(
+            request,
+            stored,
+            reason,
+            conditional.conditions(stored.fields),
+            asked,
+            reason == "stale" and stale_while_revalidate(stored.freshness, asked, now),
+        )
 
     def _bypass(self, request: Request) -> Miss | None:
         """Requests that are not for a cache, or not for this one."""
@@ -195,7 +228,7 @@ class Cache:
             self.refusal = "no-freshness"
             return None
         writer = Writer(self, request, stored, requested, length)
-        if stored.head_size + (length or 0) > self._store.limit or not self._reserve(
+        if stored.head_size + (length or 0) > self._memory.limit or not self.reserve(
             writer, stored.head_size
         ):
             self.refusal = "no-room"
@@ -224,7 +257,7 @@ class Cache:
         """
         old = stale.stored
         if not conditional.confirms(old.fields, response.fields):
-            self._store.remove(old.key)
+            self._tiers.remove(old.key)
             return None
         self._revalidated += 1
         # With a Date in any case: the stored one would make it old again.
@@ -235,12 +268,12 @@ class Cache:
             head.fields.add(b"Age", age)
         new = self._prepare(old.key, stale.request, head, requested, received)
         new.body, new.uses = old.body, old.uses + 1
-        if old not in self._store.get(old.key):
+        if old not in self._memory.get(old.key):
             return new  # it has left meanwhile, perhaps was invalidated: not back in by this
         if caching.may_store(stale.request, head) is None:
-            self._keep(new, stale.request, requested)
+            self.keep(new, stale.request, requested)
         elif caching.may_store(_ANYBODY, head) is not None:
-            self._store.remove(old.key)  # no longer for anybody, not just not by this request
+            self._tiers.remove(old.key)  # no longer for anybody, not just not by this request
         return new
 
     def invalidate(self, keys: Iterable[Key], now: float) -> int:
@@ -250,30 +283,49 @@ class Cache:
         """
         gone = 0
         for key in keys:
-            gone += self._store.remove(key)
-            self._invalidations[key] = now
-            self._invalidations.move_to_end(key)
-            if len(self._invalidations) > _REMEMBERED:
-                self._invalidations.popitem(last=False)
+            gone += self._tiers.remove(key)
+            self._outdated.key(key, now)
         self._invalidated += gone
         return gone
 
-    def clear(self) -> int:
-        """Forget everything, what is on its way too: how many objects."""
+    def bring(self, key: Key, now: float) -> Deferred[None] | None:
+        """Have in memory what other stores hold of a key that memory lacks; then look up again.
+
+        None if there is nothing to wait for.
+        """
+        return self._tiers.bring(key, now) if self.enabled and self._tiers.behind else None
+
+    def purge(self, purge: Purge, now: float) -> Deferred[dict[str, int]]:
+        """Forget what it matches, or make it stale: how many objects each store had of them.
+
+        What was asked for before `now` and is still on its way isn't stored either.
+        """
+        self._outdated.purge(purge, now)
+        return self._tiers.purge(purge, now).addCallback(self._count_purged)
+
+    def _count_purged(self, counts: dict[str, int]) -> dict[str, int]:
+        self._purged += sum(counts.values())
+        return counts
+
+    def clear(self) -> Deferred[dict[str, int]]:
+        """Forget everything, what is on its way too: how many objects each store had."""
         self._abandon_all()
-        return self._store.clear()
+        return self._tiers.clear()
 
-    def configure(self, memory: int, max_object: int, enabled: bool) -> None:
+    def configure(self, terms: model.Cache) -> None:
         """New bounds; what fits them stays."""
-        self.max_object = max_object
-        self.enabled = enabled
-        if self._store.reserved > memory:
+        self._use(terms)
+        if self._memory.reserved > terms.memory:
             self._abandon_all()
-        self._store.resize(memory)
+        self._memory.resize(terms.memory)
 
-    def snapshot(self) -> dict[str, int]:
+    def close(self) -> Deferred[Any]:
+        """The stores behind memory keep what they can."""
+        return self._tiers.close()
+
+    def snapshot(self) -> dict[str, Any]:
         """Figures for the console, metrics and API; sizes in bytes."""
-        store = self._store
+        memory = self._memory
         return {
             "hits": self._hits,
             "misses": self._misses,
@@ -282,11 +334,18 @@ class Cache:
             "revalidated": self._revalidated,
             "stored": self._stored,
             "invalidated": self._invalidated,
-            "evicted": store.evicted,
-            "objects": store.objects,
-            "bytes": store.size,
-            "limit": store.limit,
-            "writing": store.reserved,
+            "evicted": memory.evicted,
+            "objects": memory.objects,
+            "bytes": memory.size,
+            "limit": memory.limit,
+            "writing": memory.reserved,
+            "purged": self._purged,
+            "collapsed": self.flights.joined,
+            "flights": len(self.flights),
+            **{
+                name: {**store.snapshot(), "brought": self._tiers.brought[name]}
+                for name, store in self._tiers.behind.items()
+            },
         }
 
     def __repr__(self) -> str:
@@ -306,33 +365,33 @@ class Cache:
             parse_date(fields.get(b"date") or b"", received) or 0,
         )
 
-    def _keep(self, stored: Stored, request: Request, requested: float) -> bool:
-        if requested <= self._invalidations.get(stored.key, float("-inf")):
+    def keep(self, stored: Stored, request: Request, requested: float) -> bool:
+        if self._outdated(stored, requested):
             return False
         # What this request would have been answered with until now, under any Vary.
         superseded = [
             old
-            for old in self._store.get(stored.key)
+            for old in self._memory.get(stored.key)
             if caching.selects(request.fields, old.variant)
         ]
-        kept = self._store.put(stored, superseded)
+        kept = self._tiers.put(stored, superseded)
         self._stored += kept
         return kept
 
     def _compare(self, key: Key, request: Request, response: Response) -> None:
         """A HEAD's answer shows whether what we store is outdated (RFC 9111 §4.3.5)."""
-        old = _chosen(self._store.get(key), request.fields)
+        old = _chosen(self._memory.get(key), request.fields)
         if old is None or response.status != 200:
             return
         if old.status != 200 or not conditional.same_head(
             old.fields, len(old.body), response.fields
         ):
-            self._invalidated += self._store.remove(key)
+            self._invalidated += self._tiers.remove(key)
 
-    def _reserve(self, writer: Writer, size: int) -> bool:
+    def reserve(self, writer: Writer, size: int) -> bool:
         # Bodies on their way take a half of the room at most, so that a stampede of large ones
         # can't flush what is asked for again; one alone may take all.
-        store = self._store
+        store = self._memory
         others = store.reserved - writer.held
         if others and store.reserved + size > store.limit // 2:
             return False
@@ -341,76 +400,14 @@ class Cache:
         writer.held += size
         return True
 
-    def _close(self, writer: Writer) -> None:
+    def closed(self, writer: Writer) -> None:
         self._writers.pop(writer, None)
-        self._store.release(writer.held)
+        self._memory.release(writer.held)
         writer.held = 0
 
     def _abandon_all(self) -> None:
         for writer in list(self._writers):
             writer.abandon()
-
-
-class Writer:
-    """Takes a body that is being stored. What it holds counts against the store's limit.
-
-    open: whether it still takes bytes. It closes itself without a word when the object grows too
-    large, differs from the length it was to have, or finds no room; the reply is not concerned.
-    Whoever has one calls `finish` or `abandon` in the end.
-    """
-
-    __slots__ = (
-        "_cache",
-        "_chunks",
-        "_length",
-        "_request",
-        "_requested",
-        "_size",
-        "_stored",
-        "held",
-        "open",
-    )
-
-    def __init__(
-        self, cache: Cache, request: Request, stored: Stored, requested: float, length: int | None
-    ) -> None:
-        self.open = True
-        self.held = 0  # bytes reserved in the store
-        self._cache = cache
-        self._request = request
-        self._stored = stored
-        self._requested = requested
-        self._length = length
-        self._size = 0
-        self._chunks: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Some more of the body; nothing if closed."""
-        if not self.open:
-            return
-        self._size += len(data)
-        most = self._cache.max_object if self._length is None else self._length
-        if self._size > most or not self._cache._reserve(self, len(data) + _CHUNK):
-            self.abandon()
-        else:
-            self._chunks.append(data)
-
-    def finish(self) -> bool:
-        """The body is whole: whether it is stored now."""
-        if not self.open:
-            return False
-        whole = self._length is None or self._size == self._length
-        if whole:
-            self._stored.body = b"".join(self._chunks)
-        self.abandon()
-        return whole and self._cache._keep(self._stored, self._request, self._requested)
-
-    def abandon(self) -> None:
-        """Forget it: the body was cut off, or isn't wanted any more."""
-        if self.open:
-            self.open = False
-            self._chunks.clear()
-            self._cache._close(self)
 
 
 def _chosen(variants: tuple[Stored, ...], request: Fields) -> Stored | None:

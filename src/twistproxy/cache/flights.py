@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from twistproxy.cache.broadcast import Broadcast
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.http.errors import Problem
+from twistproxy.http.message import Request
 
 #: Seconds for which nobody waits for a key whose answer was not for everybody.
 ALONE: Final = 10.0
@@ -23,6 +24,27 @@ ALONE: Final = 10.0
 _REMEMBERED: Final = 4096
 # How many go for each that has got its answer.
 _WAVE: Final = 2
+
+
+# A request with one of these gets what is its own.
+_OWN: Final = frozenset(
+    {
+        b"authorization",
+        b"cache-control",
+        b"content-length",
+        b"if-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"pragma",
+        b"range",
+        b"transfer-encoding",
+    }
+)
+
+
+def may_share(request: Request) -> bool:
+    """Whether a request could be answered by what another one fetches."""
+    return request.method == b"GET" and _OWN.isdisjoint(request.fields.combined)
 
 
 class Waiter(Protocol):
@@ -40,8 +62,8 @@ class Waiter(Protocol):
 class Leader(Protocol):
     """The exchange that fetches."""
 
-    def share(self) -> Broadcast:
-        """The body, for others, too."""
+    def share(self) -> Broadcast | None:
+        """The body, for others, too; None if it can't be."""
 
 
 class Wave:

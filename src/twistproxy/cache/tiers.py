@@ -1,0 +1,118 @@
+"""The stores, one behind the other: memory, which answers at once, then disk, then Redis.
+
+bring ─▶ disk ─▶ Redis ─▶ what the first of them has comes into memory, and all between
+put   ─▶ all of them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+
+from twistproxy.cache.outdated import Outdated
+from twistproxy.cache.purge import Purge
+from twistproxy.cache.stored import Key, Stored
+from twistproxy.cache.stores import Store
+from twistproxy.cache.stores.memory import MemoryStore
+
+MEMORY: Final = "memory"
+
+
+class Tiers:
+    """Memory, and what lies behind it, by name, in the order in which they are asked."""
+
+    __slots__ = ("_bringing", "_outdated", "behind", "brought", "memory")
+
+    def __init__(self, memory: MemoryStore, behind: Mapping[str, Store], outdated: Outdated):
+        self.memory = memory
+        self.behind = dict(behind)
+        self.brought = dict.fromkeys(self.behind, 0)  #: objects that came out of each, ever
+        self._outdated = outdated
+        self._bringing: dict[Key, list[Deferred[None]]] = {}
+
+    def bring(self, key: Key, now: float) -> Deferred[None] | None:
+        """Have in memory what others have of a key; None if there is nothing to wait for.
+
+        Whoever asks for the same meanwhile waits for the same.
+        """
+        waiting = self._bringing.get(key)
+        if waiting is None:
+            search = self._search(key, now, iter(list(self.behind)))
+            if search is None:
+                return None
+            waiting = self._bringing[key] = []
+            search.addBoth(self._found, key)
+            if key not in self._bringing:  # it was quick
+                return None
+        result: Deferred[None] = Deferred()
+        waiting.append(result)
+        return result
+
+    def _search(self, key: Key, now: float, names: Any) -> Deferred[Any] | None:
+        """Ask one after the other, until somebody has it."""
+        for name in names:
+            answer = self.behind[name].get(key)
+            if isinstance(answer, Deferred):
+                return answer.addCallback(self._came, key, now, name, names)
+            if answer:
+                self._take(answer, now, name)
+                break
+        return None
+
+    def _came(
+        self, found: tuple[Stored, ...], key: Key, now: float, name: str, names: Any
+    ) -> Deferred[Any] | None:
+        if found:
+            self._take(found, now, name)
+            return None
+        return self._search(key, now, names)
+
+    def _take(self, found: tuple[Stored, ...], now: float, name: str) -> None:
+        """Into memory, and the others before the one that had it."""
+        self.brought[name] += len(found)
+        before = list(self.behind)[: list(self.behind).index(name)]
+        for stored in reversed(found):
+            if not self._outdated(stored, now):
+                self.memory.put(stored)
+                for other in before:
+                    self.behind[other].put(stored)
+
+    def _found(self, result: object, key: Key) -> None:
+        for waiting in self._bringing.pop(key):
+            waiting.callback(None)
+
+    def put(self, stored: Stored, instead_of: Iterable[Stored] = ()) -> bool:
+        """Keep it wherever there is room: whether anybody does."""
+        instead_of = list(instead_of)
+        kept = self.memory.put(stored, instead_of)
+        for store in self.behind.values():
+            kept = store.put(stored, instead_of) or kept
+        return kept
+
+    def remove(self, key: Key) -> int:
+        """Forget all variants of a key: how many memory had. The others follow."""
+        for store in self.behind.values():
+            store.remove(key)
+        return self.memory.remove(key)
+
+    def purge(self, purge: Purge, now: float) -> Deferred[dict[str, int]]:
+        """How many objects each store had that it matches."""
+        return self._ask_all([store.purge(purge, now) for store in self._all().values()])
+
+    def clear(self) -> Deferred[dict[str, int]]:
+        return self._ask_all([store.clear() for store in self._all().values()])
+
+    def close(self) -> Deferred[Any]:
+        return gatherResults([maybeDeferred(store.close) for store in self.behind.values()])
+
+    def _all(self) -> dict[str, Store]:
+        return {MEMORY: self.memory, **self.behind}
+
+    def _ask_all(self, answers: list[Any]) -> Deferred[dict[str, int]]:
+        later = [each if isinstance(each, Deferred) else succeed(each) for each in answers]
+        return gatherResults(later).addCallback(self._by_name)
+
+    def _by_name(self, counts: list[int]) -> dict[str, int]:
+        return dict(zip(self._all(), counts, strict=True))

@@ -1,0 +1,145 @@
+"""flights: who waits for whom, and what becomes of those who waited."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistproxy.cache.flights import ALONE, Flight, Flights, Wave, may_share
+from twistproxy.cache.stored import Key, Stored
+from twistproxy.http.errors import CONNECTION_REFUSED, Problem
+from twistproxy.http.fields import Fields
+from twistproxy.http.freshness import Freshness
+from twistproxy.http.message import Request
+
+KEY = Key("open", "http://a.test/")
+STORED = Stored(KEY, (), 200, b"OK", Fields(), Freshness(60, 0, 0), 0)
+
+
+class Leader:
+    def share(self) -> None: ...
+
+
+class Waiter:
+    """Notes what becomes of it."""
+
+    def __init__(self) -> None:
+        self.became: list[object] = []
+
+    def read_along(self, flight: Flight) -> None:
+        self.became.append("reads along")
+
+    def look_again(self, wave: Wave | None) -> None:
+        self.became.append(wave or "looks again")
+
+    def fail(self, problem: Problem) -> None:
+        self.became.append(problem)
+
+
+def under_way(count: int) -> tuple[Flights, Flight, list[Waiter]]:
+    flights = Flights()
+    flight = flights.depart(KEY, Leader(), 0)
+    assert flight is not None
+    waiters = [Waiter() for _ in range(count)]
+    for waiter in waiters:
+        flight.join(waiter)
+    return flights, flight, waiters
+
+
+def test_those_who_wait_read_along_and_so_do_those_who_come_late() -> None:
+    flights, flight, waiters = under_way(2)
+    flights.board(flight, STORED, 5)
+    late = Waiter()
+    flight.join(late)
+    assert [each.became for each in (*waiters, late)] == [["reads along"]] * 3
+    assert (flight.stored, flight.length) == (STORED, 5)
+    flights.land(flight)
+    assert flights.get(KEY) is None
+
+
+def test_when_it_lands_the_others_look_again() -> None:
+    flights, flight, waiters = under_way(2)
+    flights.land(flight)
+    assert [each.became for each in waiters] == [["looks again"]] * 2
+    assert len(flights) == 0
+
+
+def test_when_it_fails_so_do_the_others() -> None:
+    flights, flight, waiters = under_way(2)
+    flights.fail(flight, CONNECTION_REFUSED)
+    assert [each.became for each in waiters] == [[CONNECTION_REFUSED]] * 2
+
+
+def test_who_left_hears_nothing() -> None:
+    flights, flight, waiters = under_way(2)
+    flight.leave(waiters[0])
+    flight.leave(waiters[0])
+    flights.land(flight)
+    assert [each.became for each in waiters] == [[], ["looks again"]]
+
+
+def test_a_later_flight_of_the_key_is_not_forgotten_with_an_earlier_one() -> None:
+    flights, first, _ = under_way(0)
+    second = flights.depart(KEY, Leader(), 0)
+    flights.land(first)
+    assert flights.get(KEY) is second
+
+
+def test_dissolved_they_go_two_for_each_that_has_its_answer() -> None:
+    flights, flight, waiters = under_way(7)
+    flights.dissolve(flight, 0)
+
+    def gone() -> list[Waiter]:
+        return [each for each in waiters if each.became]
+
+    assert gone() == waiters[:2]
+    (wave,) = waiters[0].became
+    assert isinstance(wave, Wave)
+    wave.go_on()
+    assert gone() == waiters[:4]
+    wave.leave(waiters[4])
+    wave.go_on()
+    assert gone() == [*waiters[:4], *waiters[5:7]]
+    wave.go_on()
+
+
+def test_for_a_while_nobody_waits_for_it_then() -> None:
+    flights, flight, _ = under_way(1)
+    flights.dissolve(flight, 100)
+    assert flights.depart(KEY, Leader(), 100 + ALONE - 1) is None
+    assert flights.depart(KEY, Leader(), 100 + ALONE) is not None
+
+
+def test_what_nobody_waited_for_is_not_remembered() -> None:
+    flights, flight, _ = under_way(0)
+    flights.dissolve(flight, 100)
+    assert flights.depart(KEY, Leader(), 100) is not None
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    flights = Flights()
+    for n in range(5000):
+        flight = flights.depart(Key("open", str(n)), Leader(), 0)
+        assert flight is not None
+        flight.join(Waiter())
+        flights.dissolve(flight, 0)
+    assert len(flights._alone) == 4096
+
+
+REQUESTS = {
+    "plain": (b"GET", [], True),
+    "its own conditions": (b"GET", [(b"If-None-Match", b'"1"')], True),
+    "cookie": (b"GET", [(b"Cookie", b"a=b")], True),
+    "head": (b"HEAD", [], False),
+    "post": (b"POST", [], False),
+    "authorization": (b"GET", [(b"Authorization", b"Basic eDp5")], False),
+    "directives": (b"GET", [(b"Cache-Control", b"max-age=0")], False),
+    "pragma": (b"GET", [(b"Pragma", b"no-cache")], False),
+    "range": (b"GET", [(b"Range", b"bytes=0-1")], False),
+    "body": (b"GET", [(b"Content-Length", b"1")], False),
+    "chunked": (b"GET", [(b"Transfer-Encoding", b"chunked")], False),
+}
+
+
+@pytest.mark.parametrize(("method", "fields", "may"), REQUESTS.values(), ids=REQUESTS)
+def test_who_may_share(method: bytes, fields: list[tuple[bytes, bytes]], may: bool) -> None:
+    assert may_share(Request(method, b"/", Fields(fields))) is may
