@@ -11,6 +11,7 @@ def test_what_is_safe_may_be_repeated():
     assert SAFE < IDEMPOTENT
     assert not {b"POST", b"PATCH", b"CONNECT"} & IDEMPOTENT
     assert not {b"PUT", b"DELETE"} & SAFE
+    assert b"QUERY" in SAFE
 
 
 def test_a_request():

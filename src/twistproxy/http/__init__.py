@@ -5,7 +5,13 @@ uri                the one normal form of a request's target
 framing            where a message's body ends (RFC 9112 §6)
 hops               fields that belong to one connection only (RFC 9110 §7.6)
 forwarded          who asked, as told by proxies before us (RFC 7239)
-caching            what may be stored and reused (RFC 9111, RFC 9211)
+caching            what may be stored, and what is outdated by whom (RFC 9111)
+  directives       what is said to caches: Cache-Control, RFC 9213, RFC 5861
+  freshness        how old, how long, when stale
+  variants         Vary
+  conditional      validators, 304 and HEAD
+  ranges           parts of a body (RFC 9110 §14)
+cache_status       what our cache says it did (RFC 9211)
 errors, pages      what went wrong (RFC 9209), and how a person is told
 
 To add a rule of HTTP: a function here and a table of cases in tests/http/.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from twistproxy.http.fields import Fields
 
 #: Methods whose repetition does no more than one (RFC 9110 §9.2.2).
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-#: Methods that ask for no change (RFC 9110 §9.2.1).
-SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"QUERY", b"TRACE", b"PUT", b"DELETE"})
+#: Methods that ask for no change (RFC 9110 §9.2.1), also QUERY with its body
+#: (draft-ietf-httpbis-safe-method-w-body §2).
+SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"QUERY", b"TRACE"})
 
 
 class Request:
