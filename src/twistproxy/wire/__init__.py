@@ -11,6 +11,7 @@ To add a protocol for clients: a leg that offers `ClientStream` and calls a `Cli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from attrs import define, frozen
@@ -20,6 +21,7 @@ from twistproxy.config.model import Limits, Timeouts
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
+from twistproxy.net.sendfile import File, Sender
 from twistproxy.net.splice import Splicer
 
 
@@ -74,6 +76,22 @@ class ClientStream(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send some of the body."""
+
+    def send_file(
+        self,
+        sender: Sender,
+        file: File,
+        offset: int,
+        length: int,
+        moved: Callable[[int], object],
+        ended: Callable[[str], object],
+    ) -> None:
+        """Send bytes of a file as the next of a body whose length was said. Until it has ended
+        nothing else may be written; `finish` or `break_off` comes after it.
+
+        moved: called with the number of bytes that are gone, often. ended: called once, perhaps
+        in this call: "", or in words what is wrong with the file. Not after `client_lost`.
+        """
 
     def finish(self, trailers: Fields | None = None) -> None:
         """The response is complete; the leg may go on to the next request."""

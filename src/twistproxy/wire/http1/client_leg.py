@@ -20,7 +20,7 @@ and its next request is not begun before it has taken all: that bounds what is s
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from math import inf
 from typing import Any, Final
@@ -35,6 +35,7 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.framing import keeps_alive, request_framing
 from twistproxy.http.message import Request, Response
+from twistproxy.net.sendfile import File, Sender
 from twistproxy.net.splice import Splicer, unsent
 from twistproxy.net.sweep import Sweep
 from twistproxy.net.tls import server_name
@@ -42,7 +43,7 @@ from twistproxy.wire import ClientSide, Door, Peer, Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1 import body, encode, head
 from twistproxy.wire.http1.handover import hand_over
-from twistproxy.wire.http1.passage import WORTH, Leg, Passage
+from twistproxy.wire.http1.passage import WORTH, FilePassage, Leg, Passage
 from twistproxy.wire.http1.valve import Progress
 
 IDLE, HEAD, BODY, ANSWERED, CLOSING, TUNNEL, LOST = (
@@ -87,7 +88,7 @@ class ClientLeg(Protocol):
     # What a leg begins with, on the class: thousands of them are idle.
     deadline = inf
     requests = 0
-    passage: Passage | None = None  # of the request's body or the answer's
+    passage: Passage | FilePassage | None = None  # of the request's body or the answer's
     _address = ""
     _peer: Peer | None = None
     _state = IDLE
@@ -203,6 +204,8 @@ class ClientLeg(Protocol):
         """End the connection as it is."""
         if self._state != LOST:
             self._state = CLOSING
+            if isinstance(self.passage, FilePassage):
+                self.passage.cancel()
             self.transport.abortConnection()
 
     def expired(self) -> None:
@@ -455,6 +458,9 @@ class ClientLeg(Protocol):
     # -- answering --------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
+        if self.passage is not None and self.passage.fills(self):
+            self.passage.pause()
+            return
         if self._stalled is not None or self._state in _OVER:
             return
         self._stalled = Progress(self.transport)
@@ -463,7 +469,10 @@ class ClientLeg(Protocol):
             self._side.pause_response()
 
     def resumeProducing(self) -> None:
-        if self._stalled is None or self._is_sink() or self._state in _OVER:
+        if self.passage is not None and self.passage.fills(self):
+            self.passage.resume()
+            return
+        if self._stalled is None or self._state in _OVER:
             return
         self._stalled = None
         self._wait()
@@ -599,6 +608,25 @@ class ClientLeg(Protocol):
         self._wait()
         return True
 
+    def send_file(
+        self,
+        sender: Sender,
+        file: File,
+        offset: int,
+        length: int,
+        moved: Callable[[int], object],
+        ended: Callable[[str], object],
+    ) -> None:
+        if self._state in _OVER:
+            return  # whoever waits for its end is told of the client's
+        if self._bodiless:
+            ended("")
+        else:
+            if self.passage is not None:  # nobody waits for the rest of the request
+                self.passage.cancel()
+            full = self._stalled is not None
+            FilePassage(self, moved, ended).begin(sender, file, offset, length, full)
+
     def sink(self) -> Leg | None:
         """This leg, if the bytes of the answer's body are written to it as they are."""
         over = self._state in _OVER
@@ -606,9 +634,6 @@ class ClientLeg(Protocol):
 
     def _is_source(self) -> bool:
         return self.passage is not None and not self.passage.fills(self)
-
-    def _is_sink(self) -> bool:
-        return self.passage is not None and self.passage.fills(self)
 
     def passed(self, count: int) -> None:
         self._wait()

@@ -1,4 +1,5 @@
-"""A body of known length that nobody looks at: from one leg's socket to the other's, past us.
+"""A body of known length that nobody looks at, past us to a leg's socket: from the other leg's,
+or out of a file.
 
 While it lasts both legs leave their transports alone: the source's is paused, and nothing is
 written to the sink's. Each keeps its own time: the source while bytes are waited for, the sink
@@ -7,8 +8,10 @@ while it does not take them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from twistproxy.net.sendfile import LOST, File, Sender, Sending
 from twistproxy.net.splice import Lift, Splicer, Why
 from twistproxy.wire.http1.body import Length
 
@@ -20,7 +23,7 @@ class Leg(Protocol):
     """What a passage is between."""
 
     transport: Any
-    passage: Passage | None
+    passage: Any  # while it lasts
 
     def passed(self, count: int) -> None:
         """To a source: the sink took so many bytes."""
@@ -76,6 +79,11 @@ class Passage:
         lift = self._lift
         return lift is not None and leg is (self._sink if lift.waits_for_sink else self._source)
 
+    def pause(self) -> None:
+        """The sink's transport is full: which it sees by itself."""
+
+    def resume(self) -> None: ...
+
     def cancel(self) -> None:
         """Neither leg can go on with its message: bytes may be lost. Nothing if it is over."""
         lift, _, _ = self._over()
@@ -112,3 +120,78 @@ class Passage:
             if leg is not None:
                 leg.passage = None
         return lift, source, sink
+
+
+class FilePassage:
+    """Some of a body, out of a file.
+
+    moved, ended: of `ClientStream.send_file`.
+    """
+
+    __slots__ = ("_ended", "_moved", "_sending", "_sink")
+
+    def __init__(
+        self, sink: Leg, moved: Callable[[int], object], ended: Callable[[str], object]
+    ) -> None:
+        self._sink: Leg | None = sink
+        self._moved: Callable[[int], object] | None = moved
+        self._ended: Callable[[str], object] | None = ended
+        self._sending: Sending | None = None
+
+    def begin(self, sender: Sender, file: File, offset: int, length: int, full: bool) -> None:
+        """It may be over when this returns. full: whether the sink's transport is paused."""
+        sink = self._sink
+        assert sink is not None
+        sink.passage = self
+        sending = self._sending = sender.sending(
+            sink.transport, file, offset, length, self._bytes_moved, self._over
+        )
+        if full:
+            sending.pauseProducing()
+        sending.begin()
+        if self._sink is not None:
+            sink.lent()
+
+    def fills(self, leg: Leg) -> bool:
+        return leg is self._sink
+
+    def waits_for(self, leg: Leg) -> bool:
+        """Whether it is the leg's turn, and not the disk's."""
+        return self._sending is not None and self._sending.waits_for_sink
+
+    def pause(self) -> None:
+        if self._sending is not None:
+            self._sending.pauseProducing()
+
+    def resume(self) -> None:
+        if self._sending is not None:
+            self._sending.resumeProducing()
+
+    def cancel(self) -> None:
+        """The leg can't go on with its message. Nothing if it is over."""
+        sending, _, _ = self._done()
+        if sending is not None:
+            sending.cancel()
+
+    def _bytes_moved(self, count: int) -> None:
+        if self._moved is not None and count:
+            self._moved(count)
+        if self._sink is not None:
+            self._sink.taken()
+
+    def _over(self, why: str) -> None:
+        _, sink, ended = self._done()
+        if sink is None or ended is None:
+            return
+        if why == LOST:
+            sink.transport.abortConnection()
+            return
+        sink.returned()
+        ended(why)
+
+    def _done(self) -> tuple[Sending | None, Leg | None, Callable[[str], object] | None]:
+        sending, sink, ended = self._sending, self._sink, self._ended
+        self._sending = self._sink = self._moved = self._ended = None
+        if sink is not None:
+            sink.passage = None
+        return sending, sink, ended
