@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http_sf
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from twistproxy.http.cache_status import CacheStatus
+from twistproxy.http.cache_status import FORWARDED, CacheStatus
 from twistproxy.http.fields import Fields
 
 WRITTEN = {
@@ -35,6 +38,16 @@ WRITTEN = {
         CacheStatus(fwd="bypass", detail="1a"),
         b'twistproxy; fwd=bypass; detail="1a"',
     ),
+    "partial": (
+        CacheStatus(fwd="partial", fwd_status=206),
+        b"twistproxy; fwd=partial; fwd-status=206",
+    ),
+    "miss_of_any_kind": (CacheStatus(fwd="miss"), b"twistproxy; fwd=miss"),
+    "key": (
+        CacheStatus(hit=True, key='pool:"a" http://a.example/å'),
+        b'twistproxy; hit; key="pool:\\"a\\" http://a.example/?"',
+    ),  # §2.7
+    "collapsed_where_it_went_on": (CacheStatus(hit=True, collapsed=True), b"twistproxy; hit"),
     "hit_never_says_fwd": (CacheStatus(hit=True, fwd="stale", fwd_status=304), b"twistproxy; hit"),
 }
 
@@ -42,6 +55,35 @@ WRITTEN = {
 @pytest.mark.parametrize(("status", "value"), WRITTEN.values(), ids=WRITTEN)
 def test_written(status: CacheStatus, value: bytes) -> None:
     assert status.encode() == value
+
+
+@given(
+    st.builds(
+        CacheStatus,
+        hit=st.booleans(),
+        fwd=st.none() | st.sampled_from(sorted(FORWARDED)),
+        fwd_status=st.none() | st.integers(100, 599),
+        ttl=st.none() | st.integers(-(10**9), 10**9),
+        stored=st.booleans(),
+        collapsed=st.booleans(),
+        detail=st.none() | st.text(),
+        key=st.none() | st.text(),
+    )
+)
+def test_others_can_read_it(status: CacheStatus) -> None:
+    """As a list of structured fields (RFC 9651), each parameter of the type that it has to be."""
+    ((name, told),) = http_sf.parse(status.encode(), tltype="list")
+    assert name == http_sf.Token("twistproxy")
+    assert not {"hit", "fwd"} <= told.keys()
+    assert told.get("ttl") == status.ttl
+    assert ("hit" in told) is status.hit
+    assert ("stored" in told) is status.stored
+    if "fwd" in told:
+        assert told["fwd"] == http_sf.Token(status.fwd)
+        assert told.get("fwd-status") == status.fwd_status
+    if status.key is not None:
+        assert isinstance(told["key"], str)
+    assert ("detail" in told) is (status.detail is not None)
 
 
 def test_we_come_after_the_caches_nearer_to_the_origin() -> None:

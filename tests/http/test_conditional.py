@@ -10,6 +10,7 @@ from twistproxy.http.conditional import (
     ask,
     conditions,
     confirms,
+    identified,
     is_unmodified,
     not_modified,
     same_head,
@@ -85,6 +86,38 @@ def test_confirms(stored: Fields, answer: Fields, wanted: bool) -> None:
     assert confirms(stored, answer) is wanted
 
 
+TAG_A, TAG_B, WEAK_A = (
+    fields((b"ETag", b'"a"')),
+    fields((b"ETag", b'"b"')),
+    fields((b"ETag", b'W/"a"')),
+)
+DATED = fields((b"Last-Modified", THEN))
+BARE = fields((b"Server", b"x"))
+IDENTIFIED: dict[str, tuple[list[Fields], Fields, list[int]]] = {
+    "4.3.4_all_with_a_strong_tag": ([TAG_A, TAG_B, TAG_A], TAG_A, [0, 2]),
+    "4.3.4_none_with_a_strong_tag": ([TAG_A, BARE, DATED], TAG_B, []),
+    "4.3.4_a_strong_tag_is_not_weak": ([WEAK_A], TAG_A, []),
+    "4.3.4_strong_tag_outweighs_date": (
+        [DATED, TAG_A],
+        fields((b"ETag", b'"a"'), (b"Last-Modified", THEN)),
+        [1],
+    ),
+    "4.3.4_newest_with_a_weak_tag": ([TAG_B, WEAK_A, WEAK_A], WEAK_A, [1]),
+    "4.3.4_none_with_a_weak_tag": ([TAG_B, DATED], WEAK_A, []),
+    "4.3.4_newest_with_a_date": ([BARE, DATED, DATED], DATED, [1]),
+    "4.3.4_other_date": ([DATED], fields((b"Last-Modified", LATER)), []),
+    "4.3.4_nothing_said_of_the_only_one": ([BARE], fields(), [0]),
+    "4.3.4_nothing_said_but_it_has_a_tag": ([TAG_A], fields(), []),
+    "4.3.4_nothing_said_of_one_of_two": ([BARE, BARE], fields(), []),
+    "4.3.4_nothing_stored": ([], TAG_A, []),
+}
+
+
+@pytest.mark.parametrize(("stored", "answer", "places"), IDENTIFIED.values(), ids=IDENTIFIED)
+def test_identified(stored: list[Fields], answer: Fields, places: list[int]) -> None:
+    assert identified(stored, answer) == places
+
+
 UPDATED = {
     "3.2_replaced": ((b"Cache-Control", b"max-age=1"), (b"Cache-Control", b"max-age=2"), True),
     "3.2_content_type": ((b"Content-Type", b"a/b"), (b"Content-Type", b"c/d"), True),
@@ -119,6 +152,14 @@ SAME_HEAD = {
     "4.3.5_no_length": (fields((b"ETag", b'"a"')), True),
     "4.3.5_other_length": (fields((b"ETag", b'"a"'), (b"Content-Length", b"6")), False),
     "4.3.5_other_etag": (fields((b"ETag", b'"b"'), (b"Content-Length", b"5")), False),
+    "4.3.5_weak_etag": (fields((b"ETag", b'W/"a"')), True),
+    "4.3.5_no_validator": (fields(), True),
+    "4.3.5_validator_that_we_lack": (fields((b"Last-Modified", THEN)), False),
+    "4.3.5_one_of_two_differs": (
+        fields((b"ETag", b'"a"'), (b"Last-Modified", THEN)),
+        False,
+    ),
+    "4.3.5_length_that_is_none": (fields((b"Content-Length", b"5, 5")), False),
 }
 
 

@@ -407,10 +407,8 @@ def forbidden(said: dict[str, int | None], asked: dict[str, int | None], age: in
     young = asked.get("max-age", inf) >= max(age, 1)
     if not young and not ("immutable" in said and not stale):
         return True
-    return (
-        (stale
-        and age - lifetime > (asked.get("max-stale") or 0))
-        or (stale and not asked.get("max-stale"))
+    return (stale and age - lifetime > (asked.get("max-stale") or 0)) or (
+        stale and not asked.get("max-stale")
     )
 
 

@@ -1,12 +1,14 @@
 """Validators and conditions (RFC 9110 §8.8, §13) as a cache uses them (RFC 9111 §4.3).
 
 Three parties ask: we the origin (`conditions`, `ask`), whose 304 then confirms what we store
-(`confirms`, `updated`), and the client us (`is_unmodified`, `not_modified`).
+(`confirms`, `identified`, `updated`), as its answer to a HEAD does (`same_head`); and the client
+us (`is_unmodified`, `not_modified`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from twistproxy.http.dates import parse_date
 from twistproxy.http.fields import Fields
@@ -14,6 +16,7 @@ from twistproxy.http.message import Request, Response
 
 _ETAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
+_VALIDATORS = (b"etag", b"last-modified")
 # Conditions that a cache judges; the others are for origins (RFC 9111 §4.3.2).
 _JUDGED = frozenset({b"if-none-match", b"if-modified-since"})
 # What a 304 doesn't change (RFC 9111 §3.2): these describe the bytes we hold. The ETag too: the
@@ -49,12 +52,45 @@ def ask(request: Fields, conditions: list[tuple[bytes, bytes]]) -> Fields:
 
 
 def confirms(stored: Fields, answer: Fields) -> bool:
-    """Whether a 304 with these fields, to conditions of ours, speaks of what we store (§4.3.4)."""
-    for name in (b"etag", b"last-modified"):
+    """Whether a 304 with these fields, to conditions of ours, speaks of what we store (§4.3.4).
+
+    More generous than `identified`, since we asked about this one and no other: many servers
+    leave out the validator, or its W/.
+    """
+    for name in _VALIDATORS:
         ours, theirs = stored.get(name), answer.get(name)
         if ours is not None and theirs is not None:
-            return ours.removeprefix(b"W/") == theirs.removeprefix(b"W/")
+            return _same(ours, theirs)
     return True
+
+
+def identified(stored: Sequence[Fields], answer: Fields) -> list[int]:
+    """Which stored responses a 304 with these fields updates: their places (§4.3.4).
+
+    stored: those that could have answered the request, the newest first. A strong tag means all
+    that have it; a weak one, or a date, the newest that has it; no validator the only one there
+    is, if it has none either.
+    """
+    tag = answer.get(b"etag")
+    if tag is not None and not tag.startswith(b"W/"):
+        return [place for place, fields in enumerate(stored) if fields.get(b"etag") == tag]
+    for name in _VALIDATORS:
+        value = answer.get(name)
+        if value is not None:
+            same = (
+                place
+                for place, fields in enumerate(stored)
+                if (ours := fields.get(name)) is not None and _same(ours, value)
+            )
+            return list(same)[:1]
+    if len(stored) == 1 and not any(name in stored[0] for name in _VALIDATORS):
+        return [0]
+    return []
+
+
+def _same(ours: bytes, theirs: bytes) -> bool:
+    """Weak comparison (RFC 9110 §8.8.3.2); dates as they are."""
+    return ours.removeprefix(b"W/") == theirs.removeprefix(b"W/")
 
 
 def updated(stored: Fields, answer: Fields) -> Fields:
@@ -70,9 +106,18 @@ def updated(stored: Fields, answer: Fields) -> Fields:
 
 
 def same_head(stored: Fields, length: int, head: Fields) -> bool:
-    """Whether the answer to a HEAD shows what we store under GET, `length` bytes (§4.3.5)."""
-    theirs = head.get(b"content-length")
-    return (theirs is None or theirs == b"%d" % length) and confirms(stored, head)
+    """Whether a 200 to a HEAD shows what we store under GET, `length` bytes (§4.3.5).
+
+    Then it updates that like a 304 (`updated`); else what we store is stale.
+    """
+    size = head.get(b"content-length")
+    if size is not None and size != b"%d" % length:
+        return False
+    for name in _VALIDATORS:
+        ours, theirs = stored.get(name), head.get(name)
+        if theirs is not None and (ours is None or not _same(ours, theirs)):
+            return False
+    return True
 
 
 def is_unmodified(request: Request, stored: Response, now: float) -> bool:
