@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-import inspect
-from typing import Any
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -225,6 +224,7 @@ PARTS: dict[str, tuple[bytes, Lines, Lines, str | None]] = {
     "3.3_of_a_head": (b"HEAD", [RANGE], PART, "partial"),
     "3.3_no_range": (b"GET", [RANGE], [FRESH], "partial"),
     "3.3_bad_range": (b"GET", [RANGE], [FRESH, (b"Content-Range", b"bytes 2-1/9")], "partial"),
+    "3.3_shorter_than_it_says": (b"GET", [RANGE], [*PART, (b"Content-Length", b"1")], "partial"),
     "3.3_several": (
         b"GET",
         [RANGE],
@@ -478,11 +478,19 @@ def test_no_location_raises(value: bytes) -> None:
 # -- why --
 
 
-def tokens(function: Any) -> set[str]:
+SOURCE = Path(__file__).parents[2] / "src/twistproxy/http"
+
+
+def tokens(file: str, function: str) -> set[str]:
     """What a function returns, as literals."""
+    (found,) = (
+        node
+        for node in ast.parse((SOURCE / file).read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    )
     return {
         node.value
-        for each in ast.walk(ast.parse(inspect.getsource(function)))
+        for each in ast.walk(found)
         if isinstance(each, ast.Return)
         for node in ast.walk(each)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
@@ -490,11 +498,16 @@ def tokens(function: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "function",
-    [may_store, freshness.must_forward, freshness.lifetime_of, freshness.stale_forbidden],
+    ("file", "function"),
+    [
+        ("caching.py", "may_store"),
+        ("freshness.py", "must_forward"),
+        ("freshness.py", "lifetime_of"),
+        ("freshness.py", "stale_forbidden"),
+    ],
 )
-def test_each_token_has_its_clause(function: Any) -> None:
-    found = tokens(function)
+def test_each_token_has_its_clause(file: str, function: str) -> None:
+    found = tokens(file, function)
     assert found
     assert found <= CLAUSES.keys()
 

@@ -283,6 +283,12 @@ RECEIVED: dict[str, tuple[int, Lines, int | None, bool]] = {
     "15.3.7.1_part": (206, [(b"Content-Range", b"bytes 0-4/10")], 5, True),
     "15.3.7.1_length_not_told": (206, [(b"Content-Range", b"bytes 0-4/10")], None, True),
     "15.3.7.1_other_length": (206, [(b"Content-Range", b"bytes 4-9/10")], 5, False),
+    "15.3.7.1_other_content_length": (
+        206,
+        [(b"Content-Range", b"bytes 4-9/10"), (b"Content-Length", b"5")],
+        None,
+        False,
+    ),
     "15.3.7.1_whole_unknown": (206, [(b"Content-Range", b"bytes 0-4/*")], 5, False),
     "15.3.7.1_unsatisfied": (206, [(b"Content-Range", b"bytes */10")], 0, False),
     "15.3.7.1_no_range": (206, [], 5, False),

@@ -227,22 +227,26 @@ def parse_content_range(value: bytes) -> ContentRange | None:
     return ContentRange(span, length)
 
 
-def received_part(response: Response, body_length: int | None = None) -> ContentRange | None:
+def received_part(response: Response, length: int | None = None) -> ContentRange | None:
     """The single part that a 206 brings; None if it isn't one that can be kept.
 
-    That is: multipart, without a valid Content-Range or a known length of the whole, or with
-    another length than `body_length` (of its Content-Length, None if there is none).
+    That is: multipart, without a valid Content-Range or a known length of the whole, or longer or
+    shorter than it says. length: of the body where it is known, else Content-Length tells.
     """
-    value = response.fields.get(b"content-range")
+    fields = response.fields
+    value = fields.get(b"content-range")
     if response.status != 206 or value is None:
         return None
-    kind = response.fields.get(b"content-type") or b""
+    kind = fields.get(b"content-type") or b""
     if kind.lower().startswith(b"multipart/byteranges"):
         return None
     told = parse_content_range(value)
     if told is None or told.span is None or told.length is None:
         return None
-    return None if body_length not in (None, told.span.size) else told
+    size = b"%d" % told.span.size
+    if size != ((fields.get(b"content-length") or size) if length is None else b"%d" % length):
+        return None
+    return told
 
 
 def same_strongly(stored: Fields, answer: Fields, now: float) -> bool:
