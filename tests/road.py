@@ -127,6 +127,7 @@ class Play:
             counts=Counts(),
             exchanges=set(),
             splicer=Splicer(self.clock),
+            sender=Sender(self.clock),
         )
         self.reverse = Reverse(self.road) if read.reverse else None
         if self.reverse is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -439,6 +441,197 @@ def test_stale_is_replaced() -> None:
     play.answer("200 OK", FRESH, body=b"new")
     play.ask(GET)
     play.did("a.test:80#1 GET / HTTP/1.1", "200", "body new", "end", "200", "body new", "end")
+
+
+# -- parts --
+
+LETTERS = b"abcdefghijklmnopqrstuvwxyz"
+
+
+def test_a_part_of_what_is_stored() -> None:
+    play = Play()
+    play.exchange(GET, FRESH, "Content-Type: text/plain", body=LETTERS)
+    play.ask(GET, "Range: bytes=2-4")
+    play.did("206", "body cde", "end")
+    assert play.field("Content-Range") == "bytes 2-4/26"
+    assert play.length == 3
+    play.ask(GET, "Range: bytes=26-")
+    assert (play.response.status, play.length) == (416, 0)
+    assert play.field("Content-Range") == "bytes */26"
+    play.ask(GET, "Range: bytes=2-4", 'If-Range: "other"')
+    assert (play.response.status, play.body) == (200, LETTERS)
+    play.over(cached="hit")
+
+
+def test_several_parts_of_what_is_stored() -> None:
+    play = Play()
+    play.exchange(GET, FRESH, "Content-Type: text/plain", body=LETTERS)
+    play.ask(GET, "Range: bytes=-2,0-1")
+    assert play.length == len(play.body)
+    assert play.body.replace(boundary(play), b"!").split(b"\r\n") == [
+        b"--!",
+        b"Content-Type: text/plain",
+        b"Content-Range: bytes 24-25/26",
+        b"",
+        b"yz",
+        b"--!",
+        b"Content-Type: text/plain",
+        b"Content-Range: bytes 0-1/26",
+        b"",
+        b"ab",
+        b"--!--",
+        b"",
+    ]
+
+
+def boundary(play: Play) -> bytes:
+    kind, _, value = (play.field("Content-Type") or "").partition("; boundary=")
+    assert kind == "multipart/byteranges"
+    return value.encode()
+
+
+def brings(play: Play, part: str) -> None:
+    """The server that was asked last answers with a part of the alphabet."""
+    first, last = map(int, part.split("-"))
+    told = f"Content-Range: bytes {part}/26"
+    play.answer("206 Partial", FRESH, 'ETag: "1"', told, body=LETTERS[first : last + 1])
+
+
+def test_parts_are_put_together() -> None:
+    play = Play()
+    for part in ("0-9", "20-25", "5-19"):
+        play.ask(GET, f"Range: bytes={part}")
+        if play._dials:
+            play.connect()
+        assert play.asked("range") == f"bytes={part}"
+        brings(play, part)
+        brought = play.body
+        play.ask(GET, f"Range: bytes={part}")
+        assert (play.response.status, play.body) == (206, brought)
+        play.over(cached="hit")
+    play.ask(GET)
+    play.over(cached="hit")
+    assert (play.response.status, play.body) == (200, LETTERS)
+    assert play.cache.snapshot()["objects"] == 1
+
+
+def test_a_part_does_not_answer_for_the_whole() -> None:
+    play = Play()
+    play.ask(GET, "Range: bytes=0-9")
+    play.connect()
+    brings(play, "0-9")
+    play.ask(GET)
+    play.answer("200 OK", FRESH, 'ETag: "1"', body=LETTERS)
+    assert (play.field("Cache-Status") or "").startswith("twistproxy; fwd=partial; fwd-status=200")
+    play.over(cached="miss")
+
+
+# -- what lies in a file --
+
+
+class InFile:
+    def __init__(self, path: Path, offset: int) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        self.offset = offset
+
+    def __del__(self) -> None:
+        os.close(self._file)
+
+    def __len__(self) -> int:
+        return 26
+
+    def fileno(self) -> int:
+        return self._file
+
+
+FROM_A_FILE = {
+    "whole": ((), 200, LETTERS),
+    "part": (("Range: bytes=2-4",), 206, b"cde"),
+    "head": ((), 200, b""),
+}
+
+
+@pytest.mark.parametrize(("fields", "status", "body"), FROM_A_FILE.values(), ids=FROM_A_FILE)
+@pytest.mark.parametrize("offset", [0, 7])
+def test_out_of_a_file(
+    tmp_path: Path, fields: tuple[str, ...], status: int, body: bytes, offset: int
+) -> None:
+    play = Play()
+    play.exchange(GET, FRESH, body=LETTERS)
+    path = tmp_path / "body"
+    path.write_bytes(bytes(offset) + LETTERS)
+    (stored,) = play.cache._memory
+    stored.fill(InFile(path, offset))
+    play.ask(GET.replace("GET", "GET" if body else "HEAD"), *fields)
+    assert (play.response.status, play.body) == (status, body)
+    play.over(cached="hit", bytes_out=len(body))
+
+
+def test_several_parts_out_of_a_file(tmp_path: Path) -> None:
+    play = Play()
+    play.exchange(GET, FRESH, body=LETTERS)
+    play.ask(GET, "Range: bytes=0-1,3-4")
+    in_memory = play.body.replace(boundary(play), b"!")
+    (tmp_path / "body").write_bytes(LETTERS)
+    (stored,) = play.cache._memory
+    stored.fill(InFile(tmp_path / "body", 0))
+    play.ask(GET, "Range: bytes=0-1,3-4")
+    assert play.body.replace(boundary(play), b"!") == in_memory
+    play.over(bytes_out=play.length)
+
+
+def test_a_file_that_was_cut_off_is_lost_and_breaks_the_answer_off(tmp_path: Path) -> None:
+    play = Play()
+    play.exchange(GET, FRESH, body=LETTERS)
+    (tmp_path / "body").write_bytes(LETTERS[:9])
+    (stored,) = play.cache._memory
+    stored.fill(InFile(tmp_path / "body", 0))
+    client = play.ask(GET)
+    assert client.ended == "broken off"
+    play.over()
+    assert play.cache.snapshot()["objects"] == 0
+
+
+# -- QUERY --
+
+QUERY = f"QUERY {URL} HTTP/1.1"
+
+
+def queries(play: Play, content: bytes, *fields: str) -> Client:
+    client = play.ask(QUERY, f"Content-Length: {len(content)}", *fields)
+    client.sends(content)
+    client.ends()
+    return client
+
+
+def test_a_querys_content_is_in_its_key() -> None:
+    play = Play()
+    queries(play, b"blue")
+    play.connect()
+    play.answer("200 OK", FRESH, body=b"sky")
+    play.done.clear()
+    assert queries(play, b"blue").got == b"sky"
+    play.over(cached="hit")
+    queries(play, b"red")
+    play.answer("200 OK", FRESH, body=b"rose")
+    assert queries(play, b"red").got == b"rose"
+    play.over(cached="hit")
+    play.ask(GET)
+    play.answer("200 OK", body=b"got")
+    play.over(cached="miss")
+
+
+def test_a_query_too_long_for_a_key_is_sent_on() -> None:
+    play = Play()
+    client = play.ask(QUERY, f"Content-Length: {REPLAYED + 10}")
+    client.sends(bytes(REPLAYED))
+    play.done.clear()
+    client.sends(b"0123456789")
+    play.connect()
+    client.ends()
+    play.answer("200 OK", FRESH, body=b"sky")
+    play.over(cached="bypass", bytes_in=REPLAYED + 10)
+    assert play.cache.snapshot()["objects"] == 0
 
 
 # -- many ask for the same --

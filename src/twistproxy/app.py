@@ -35,6 +35,7 @@ from twistproxy.net import tls
 from twistproxy.net.addresses import Judge, own
 from twistproxy.net.dial import Dialler, Reason
 from twistproxy.net.listen import ListenFailed, addresses, listen
+from twistproxy.net.sendfile import Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import Plan, PolicyError, compile_policy
@@ -157,6 +158,7 @@ class Proxy:
             counts=Counts(),
             exchanges=set(),
             splicer=Splicer(reactor),
+            sender=Sender(reactor),
         )
         self._certificates = compiled.certificates
         self._server_tls = tls.ServerTls(self._certificates)
@@ -232,6 +234,7 @@ class Proxy:
             "targets": uri.targets_kept(),
             "field_lines": head.lines_kept(),
             "splice": self.road.splicer.snapshot(),
+            "sendfile": self.road.sender.snapshot(),
             "manhole": {"sessions": self._manhole.sessions if self._manhole else 0},
             "tls": {"warnings": list(self._certificates.warnings)},
             "log": self._access_log.snapshot(),

@@ -12,7 +12,8 @@ What the two doors do differently is their `Service`; what is the same for all i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -24,18 +25,20 @@ from twisted.python.failure import Failure
 from twistproxy.cache.broadcast import Broadcast, Reading
 from twistproxy.cache.cache import Hit, Stale
 from twistproxy.cache.flights import Flight, Wave, may_share
-from twistproxy.cache.stored import Key
+from twistproxy.cache.stored import InFile, Key
 from twistproxy.cache.writer import Writer
-from twistproxy.http import conditional, errors, hops, pages, uri
+from twistproxy.http import conditional, errors, hops, pages, ranges, uri
 from twistproxy.http.cache_status import CacheStatus
-from twistproxy.http.caching import invalidated, selects
+from twistproxy.http.caching import invalidated, query_key
 from twistproxy.http.dates import format_date
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields, Line, line
 from twistproxy.http.framing import takes_upgrade, wants_upgrade
 from twistproxy.http.freshness import ERRORS, stale_if_error, stale_if_unreachable
 from twistproxy.http.message import IDEMPOTENT, SAFE, Request, Response
+from twistproxy.http.ranges import Parts, Span
 from twistproxy.http.uri import Target
+from twistproxy.http.variants import selects
 from twistproxy.net.relay import Relay
 from twistproxy.policy.plan import DEFAULT, Verdict
 from twistproxy.road import NAME, Road, Service
@@ -61,6 +64,8 @@ _REPEATED: Final = IDEMPOTENT | {b"CONNECT"}
 _COUNTED: Final = (b"OPTIONS", b"TRACE")
 #: Conditions that a 304 may be the answer to.
 _ASK_FOR_NEWS: Final = frozenset({b"if-none-match", b"if-modified-since"})
+#: With these a request may get something else than the next one.
+_OWN_ANSWER: Final = _ASK_FOR_NEWS | {b"range"}
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
 _SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
@@ -69,11 +74,30 @@ _OURS: Final = frozenset(
     {"destination_ip_prohibited", "proxy_loop_detected", "proxy_internal_error"}
 )
 
+#: Misses of what another store may have.
+_MISSING: Final = frozenset({"uri-miss", "vary-miss", "partial"})
 _NOT_ASKED: Final = CacheStatus()
 _HIT: Final = CacheStatus(hit=True)
 _NOBODY: Final[Iterator[Server]] = iter(())
 #: For the access log: why the request went on, as Cache-Status has it (RFC 9211 §2.2).
-_IN_A_WORD: Final = {"uri-miss": "miss", "vary-miss": "miss", "stale": "stale"}
+_IN_A_WORD: Final = {
+    "uri-miss": "miss",
+    "vary-miss": "miss",
+    "partial": "miss",
+    "stale": "stale",
+}
+
+
+def _of_spans(
+    response: Response, spans: list[Span], length: int
+) -> tuple[Response, Iterable[bytes | Span], int]:
+    """The head, the pieces and their length that answer a request for these parts."""
+    if not spans:
+        return ranges.not_satisfiable(response, length), (), 0
+    boundary = secrets.token_hex(16).encode()
+    head = ranges.partial(response, spans, length, boundary)
+    size = ranges.size_of(response, spans, length, boundary)
+    return head, ranges.pieces(response, spans, length, boundary), size
 
 
 @lru_cache(256)
@@ -83,24 +107,38 @@ def _passed(rule: str | None) -> Line:
 
 
 class _Slices:
-    """A body that is all there, a slice at a time; read like a `Reading`."""
+    """A body in memory, or pieces of it, a slice at a time; read like a `Reading`."""
 
     broken = False
 
-    def __init__(self, body: bytes) -> None:
-        self._body = memoryview(body)
-        self._at = 0
+    def __init__(self, body: bytes | Parts, pieces: Iterable[bytes | Span]) -> None:
+        self._body = body
+        self._pieces = _sliced(pieces)
+        self._next = next(self._pieces, None)
 
     def take(self) -> bytes:
-        data = bytes(self._body[self._at : self._at + SLICE])
-        self._at += len(data)
-        return data
+        piece, body = self._next, self._body
+        self._next = next(self._pieces, None)
+        if not isinstance(piece, Span):
+            return piece or b""
+        if isinstance(body, Parts):
+            return body.get(piece) or b""
+        return body[piece.start : piece.end]
 
     @property
     def ended(self) -> bool:
-        return self._at == len(self._body)
+        return self._next is None
 
     def leave(self) -> None: ...
+
+
+def _sliced(pieces: Iterable[bytes | Span]) -> Iterator[bytes | Span]:
+    for piece in pieces:
+        if isinstance(piece, Span):
+            for at in range(piece.start, piece.end, SLICE):
+                yield Span(at, min(at + SLICE, piece.end))
+        else:
+            yield piece
 
 
 @define
@@ -157,6 +195,7 @@ class Exchange:
     _joined: Flight | None = None  # another's, which we wait for
     _wave: Wave | None = None  # we waited in vain, with others
     _last: Fields | None = None  # the response's trailers, until its body has been sent
+    _asking = False  # a QUERY's content is still to come
     _brought = False  # what other stores have is in memory
     _sent = 0.0  # when the server was asked, on our clock
 
@@ -262,7 +301,18 @@ class Exchange:
             self.cache_status = CacheStatus(fwd="bypass", detail="upgrade")
             self.fetch()
             return
+        if request.method == b"QUERY" and self.framing:
+            self._asking = True  # what it asks for is in its body
+            return
         self._look(key)
+
+    def _ask_for(self, content: bytes) -> None:
+        """The content of a QUERY is there: it is a part of the key."""
+        self._asking = False
+        assert self.request is not None
+        assert self._key is not None
+        self._key = self._key._replace(query=query_key(self.request.fields, content))
+        self._look(self._key)
 
     def _look(self, key: Key) -> None:
         request, cache, now = self.request, self.road.cache, self.road.wall()
@@ -279,7 +329,8 @@ class Exchange:
                 self._refresh_behind(found)
                 return
         else:
-            if not self._brought and (coming := cache.bring(key, now)) is not None:
+            missing = found.reason in _MISSING and not self._brought
+            if missing and (coming := cache.bring(key, now)) is not None:
                 self._brought = True
                 coming.addCallback(self._came, key)
                 return
@@ -467,10 +518,15 @@ class Exchange:
     def body_received(self, data: bytes) -> None:
         self.bytes_in += len(data)
         if self._replay is not None:
-            if self.bytes_in <= REPLAYED:
+            if self.bytes_in <= REPLAYED or self._asking:
                 self._replay.append(data)
             else:
                 self._replay = None
+        if self._asking and self.bytes_in > REPLAYED:
+            self._asking, self._key = False, None  # too long for a key
+            self.cache_status = CacheStatus(fwd="bypass", detail="body")
+            self.fetch()
+            return
         if self._leg is not None:
             self._leg.write(data)
             if self._replay is None and not self._tried_to_pass:
@@ -485,6 +541,8 @@ class Exchange:
         self._trailers = trailers
         if self._leg is not None:
             self._leg.finish(trailers)
+        elif self._asking:
+            self._ask_for(b"".join(self._replay or ()))
 
     def body_broken(self, problem: Problem) -> None:
         self._body_ended = True
@@ -597,7 +655,9 @@ class Exchange:
             cache.invalidate(self._outdated(key, request.method, response), now)
         if self.switch:  # and not taken
             return
-        self._writer = cache.store(key, request, response, self.requested, now, length)
+        self._writer = cache.store(
+            key, request, response, self.requested, now, length, self.service.writes
+        )
         self.cache_status = CacheStatus(
             fwd=self.cache_status.fwd,
             fwd_status=response.status,
@@ -707,7 +767,7 @@ class Exchange:
             request.method == b"GET"
             and isinstance(body, bytes)
             and len(body) <= SLICE
-            and _ASK_FOR_NEWS.isdisjoint(request.fields.combined)
+            and _OWN_ANSWER.isdisjoint(request.fields.combined)
         ):
             head = hit.head(self.service.flavour(self), now, partial(self._prepare, body))
         if head is None or not isinstance(body, bytes):
@@ -737,27 +797,58 @@ class Exchange:
         request = self.request
         assert request is not None
         self.cache_status = status
-        now = self.road.wall()
+        now, body, length = self.road.wall(), hit.body, hit.length
         response = hit.not_modified(request, now)
-        body = b""
+        wanted: Iterable[bytes | Span] = ()
         if response is None:
-            assert isinstance(hit.body, bytes)
-            response, body = hit.response(now), hit.body
-            if pages.is_of_a_server(response, body) and self.service.cloaks(self):
+            response = hit.response(now)
+            page = body if isinstance(body, bytes) else b""  # what is in files is longer than any
+            if pages.is_of_a_server(response, page) and self.service.cloaks(self):
                 self._cover(response)
                 return
+            wanted = (Span(0, length),)
             if request.method == b"HEAD":
                 if response.status != 204:  # RFC 9110 §8.6
-                    response.fields.set(b"Content-Length", b"%d" % len(body))
-                body = b""
+                    response.fields.set(b"Content-Length", b"%d" % length)
+                wanted = ()
+            elif (spans := ranges.requested(request, response, length, now)) is not None:
+                response, wanted, length = _of_spans(response, spans, length)
         response.fields = response.fields.without(self.service.hides(self))
-        if len(body) > SLICE:
-            self._reading = slices = _Slices(body)
-            self._start(response, len(body), slices.take())
+        if not wanted:
+            self._start(response, 0, b"")
+            self._finish(None)
+        elif isinstance(body, bytes | Parts):
+            self._reading = slices = _Slices(body, wanted)
+            self._start(response, length, slices.take())
+            self._read_on(slices)
             self._reply_more()
         else:
-            self._start(response, len(body), body)
-            self._finish(None)
+            self._start(response, length, b"")
+            self._send_file(hit, body, iter(wanted))
+
+    def _send_file(self, hit: Hit, body: InFile, pieces: Iterator[bytes | Span]) -> None:
+        """Send the next pieces of what lies in a file."""
+        for piece in pieces:
+            if isinstance(piece, Span):
+                ended = partial(self._file_sent, hit, body, pieces)
+                at = body.offset + piece.start
+                send = self.stream.send_file
+                send(self.road.sender, body, at, piece.size, self.answer_passed, ended)
+                return
+            self.bytes_out += len(piece)
+            self.stream.write(piece)
+        self._finish(None)
+
+    def _file_sent(
+        self, hit: Hit, body: InFile, pieces: Iterator[bytes | Span], wrong: str
+    ) -> None:
+        if self.ended:
+            return
+        if wrong:
+            self.road.cache.lost(hit, wrong)
+            self.fail(errors.RESPONSE_INCOMPLETE)
+        else:
+            self._send_file(hit, body, pieces)
 
     def _stale_will_do(self, stale: Stale, problem: Problem | None = None) -> bool:
         """Whether something stale may stand for what we can't get; problem: no server is up."""
@@ -786,13 +877,17 @@ class Exchange:
                 self.stream.write(data)
             elif not reading.ended:
                 return
-            if reading.ended and self._reading is reading:
-                self._reading = None
-                reading.leave()
-                if reading.broken:
-                    self.fail(errors.RESPONSE_INCOMPLETE)
-                else:
-                    self._finish(self._last)
+            self._read_on(reading)
+
+    def _read_on(self, reading: Reading | _Slices) -> None:
+        """Something was read: that may have been all."""
+        if reading.ended and self._reading is reading:
+            self._reading = None
+            reading.leave()
+            if reading.broken:
+                self.fail(errors.RESPONSE_INCOMPLETE)
+            else:
+                self._finish(self._last)
 
     def pause_response(self) -> None:
         if self._leg is not None and self._reading is None:

@@ -15,6 +15,7 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
+from twistproxy.net.sendfile import Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy.plan import Plan
@@ -79,6 +80,7 @@ class Road:
     counts: Counts
     exchanges: set[Exchange]
     splicer: Splicer
+    sender: Sender
 
 
 class Service(Protocol):

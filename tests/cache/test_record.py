@@ -24,7 +24,6 @@ stored = st.builds(
     st.floats(0, 1e10),
     st.binary(max_size=100),
     st.lists(TEXT, max_size=3).map(tuple),
-    st.none() | st.tuples(st.integers(0, 1 << 40), st.integers(1, 1 << 40)),
 )
 
 

@@ -11,15 +11,16 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from attrs import define
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from twistproxy.cache.flights import Flights
 from twistproxy.cache.outdated import Outdated
-from twistproxy.cache.purge import Purge
+from twistproxy.cache.purge import Purge, tags_of
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import Store
 from twistproxy.cache.stores.memory import MemoryStore
@@ -28,10 +29,12 @@ from twistproxy.cache.writer import Writer
 from twistproxy.config import model
 from twistproxy.http import caching, conditional
 from twistproxy.http.dates import parse_date
-from twistproxy.http.directives import RequestDirectives
+from twistproxy.http.directives import TARGETED, RequestDirectives, request_directives
 from twistproxy.http.fields import Fields
-from twistproxy.http.freshness import stale_while_revalidate
+from twistproxy.http.freshness import freshness, must_forward, stale_while_revalidate
 from twistproxy.http.message import Request, Response
+from twistproxy.http.ranges import Parts, received_part, requested, same_strongly
+from twistproxy.http.variants import selects, variant
 from twistproxy.tables import figures
 
 _ANYBODY = Request(b"GET", b"", Fields())
@@ -48,7 +51,9 @@ _SPECIAL = frozenset(
     }
 )
 # Without one of these a response is neither fresh nor can it be confirmed.
-_REUSED_BY = frozenset({b"cache-control", b"etag", b"expires", b"last-modified"})
+_REUSED_BY = frozenset({b"cache-control", b"etag", b"expires", b"last-modified", *TARGETED})
+
+_log = Logger()
 
 #: What answers the request: the stored response itself.
 Hit = Stored
@@ -102,6 +107,7 @@ class Cache:
         "_revalidated",
         "_stale",
         "_stored",
+        "_tag_fields",
         "_terms",
         "_tiers",
         "_writers",
@@ -129,6 +135,7 @@ class Cache:
 
     def _use(self, terms: model.Cache) -> None:
         self._terms = terms
+        self._tag_fields = tuple(name.lower().encode() for name in terms.tag_fields)
         self.enabled = terms.enabled
         self.collapse: bool = terms.collapse
         self.grace: float = terms.grace
@@ -158,8 +165,8 @@ class Cache:
     def _lookup(self, key: Key, request: Request, now: float) -> Hit | Stale | Miss:
         """As the RFC has it."""
         fields = request.fields
-        asked = caching.request_directives(fields)
-        bypass = self._bypass(request)
+        asked = request_directives(fields)
+        bypass = self._bypass(key, request)
         if bypass is not None:
             self._bypassed += 1
             return bypass._replace(only_if_cached=asked.only_if_cached)
@@ -167,17 +174,18 @@ class Cache:
         stored = _chosen(variants, fields)
         if stored is None:
             self._misses += 1
-            return Miss(
-                "vary-miss" if variants else "uri-miss", only_if_cached=asked.only_if_cached
-            )
-        reason = caching.must_forward(stored.freshness, asked, now)
+            return Miss("vary-miss" if variants else "uri-miss", None, asked.only_if_cached)
+        reason, body = must_forward(stored.freshness, asked, now), stored.body
+        if isinstance(body, Parts) and (reason or not _covers(stored, body, request, now)):
+            self._misses += 1
+            return Miss("partial", None, asked.only_if_cached)
         if reason is None:
             self._hits += 1
             stored.uses += 1
             return stored
         if asked.only_if_cached:
             self._misses += 1
-            return Miss(reason, only_if_cached=True)
+            return Miss(reason, None, asked.only_if_cached)
         self._stale += 1
         return Stale(
             request,
@@ -188,16 +196,14 @@ class Cache:
             reason == "stale" and stale_while_revalidate(stored.freshness, asked, now),
         )
 
-    def _bypass(self, request: Request) -> Miss | None:
+    def _bypass(self, key: Key, request: Request) -> Miss | None:
         """Requests that are not for a cache, or not for this one."""
-        if request.method != b"GET" and request.method != b"HEAD":
+        if request.method not in (b"GET", b"HEAD") and not key.query:
             return Miss("method")
         if not self.enabled:
             return Miss("bypass", "disabled")
         fields = request.fields
-        if b"range" in fields:
-            return Miss("bypass", "range")
-        if caching.has_content(fields):
+        if caching.has_content(fields) and not key.query:
             return Miss("bypass", "body")
         if b"if-match" in fields or b"if-unmodified-since" in fields:
             # Only the origin can judge these (RFC 9111 §4.3.2).
@@ -212,21 +218,27 @@ class Cache:
         requested: float,
         received: float,
         length: int | None,
+        written: Container[bytes] | None = None,
     ) -> Writer | None:
         """Begin to store a response whose head has come; None if it isn't to be: see `refusal`.
 
         requested, received: when the request went out and the head came in. length: of the body
-        in bytes, None where it isn't known.
+        in bytes, None where it isn't known. written: names of request fields that nobody writes
+        but we.
         """
         if request.method == b"HEAD":
-            self._compare(key, request, response)
-        self.refusal = refusal = self._refusal(request, response, length)
+            self._compare(key, request, response, requested, received)
+        self.refusal = refusal = self._refusal(request, response, length, written)
         if refusal is not None:
             return None
         stored = self._prepare(key, request, response, requested, received)
-        if not stored.freshness.usable(received) and not conditional.conditions(stored.fields):
+        if not _reusable(stored, received):
             self.refusal = "no-freshness"
             return None
+        part = received_part(response, length)
+        if part is not None and part.span is not None and part.length is not None:
+            stored.fill(Parts(part.length, ((part.span.start, b""),)))
+            length = part.span.size
         writer = Writer(self, request, stored, requested, length)
         if stored.head_size + (length or 0) > self._memory.limit or not self.reserve(
             writer, stored.head_size
@@ -236,15 +248,28 @@ class Cache:
         self._writers[writer] = None
         return writer
 
-    def _refusal(self, request: Request, response: Response, length: int | None) -> str | None:
+    def _refusal(
+        self,
+        request: Request,
+        response: Response,
+        length: int | None,
+        written: Container[bytes] | None,
+    ) -> str | None:
         if not self.enabled:
             return "disabled"
         if request.method == b"HEAD":
             return "method"
         if length is not None and length > self.max_object:
             return "too-large"
-        refusal = caching.may_store(request, response)
-        if refusal is None and _REUSED_BY.isdisjoint(response.fields.combined):
+        negative_ttl = self._terms.negative_ttl
+        refusal = caching.may_store(
+            request, response, negative_ttl=negative_ttl, written=written, parts=True
+        )
+        if (
+            refusal is None
+            and _REUSED_BY.isdisjoint(response.fields.combined)
+            and not (negative_ttl and response.status >= 400)
+        ):
             return "no-freshness"
         return refusal
 
@@ -260,18 +285,26 @@ class Cache:
             self._tiers.remove(old.key)
             return None
         self._revalidated += 1
+        new = self._renew(old, stale.request, response, requested, received)
+        new.uses += 1
+        return new
+
+    def _renew(
+        self, old: Stored, request: Request, response: Response, requested: float, received: float
+    ) -> Stored:
+        """The same content under a head with the news of another one (RFC 9111 §3.2)."""
         # With a Date in any case: the stored one would make it old again.
         news = caching.stored_fields(response.fields, received)
         head = Response(old.status, conditional.updated(old.fields, news), old.reason)
         age = response.fields.get(b"age")
         if age is not None:
             head.fields.add(b"Age", age)
-        new = self._prepare(old.key, stale.request, head, requested, received)
-        new.body, new.uses = old.body, old.uses + 1
+        new = self._prepare(old.key, request, head, requested, received)
+        new.body, new.uses = old.body, old.uses
         if old not in self._memory.get(old.key):
             return new  # it has left meanwhile, perhaps was invalidated: not back in by this
-        if caching.may_store(stale.request, head) is None:
-            self.keep(new, stale.request, requested)
+        if caching.may_store(request, head) is None:
+            self.keep(new, request, requested)
         elif caching.may_store(_ANYBODY, head) is not None:
             self._tiers.remove(old.key)  # no longer for anybody, not just not by this request
         return new
@@ -311,6 +344,11 @@ class Cache:
         """Forget everything, what is on its way too: how many objects each store had."""
         self._abandon_all()
         return self._tiers.clear()
+
+    def lost(self, stored: Stored, why: str) -> None:
+        """Its body can't be read any more: forget it."""
+        _log.warn("{stored} is lost: {why}", stored=stored, why=why)
+        self._tiers.remove(stored.key)
 
     def configure(self, terms: model.Cache) -> None:
         """New bounds; what fits them stays."""
@@ -354,15 +392,17 @@ class Cache:
     def _prepare(
         self, key: Key, request: Request, response: Response, requested: float, received: float
     ) -> Stored:
-        fields = caching.stored_fields(response.fields, received)
+        terms, part = self._terms, response.status == 206
+        fields = caching.stored_fields(response.fields, received, part)
         return Stored(
             key,
-            caching.variant(request.fields, response.fields),
-            response.status,
-            response.reason,
+            variant(request.fields, response.fields),
+            200 if part else response.status,
+            b"OK" if part else response.reason,
             fields,
-            caching.freshness(response, requested, received),
+            freshness(response, requested, received, terms.heuristic_max, terms.negative_ttl),
             parse_date(fields.get(b"date") or b"", received) or 0,
+            tags=tags_of(response.fields, self._tag_fields),
         )
 
     def keep(self, stored: Stored, request: Request, requested: float) -> bool:
@@ -370,23 +410,41 @@ class Cache:
             return False
         # What this request would have been answered with until now, under any Vary.
         superseded = [
-            old
-            for old in self._memory.get(stored.key)
-            if caching.selects(request.fields, old.variant)
+            old for old in self._memory.get(stored.key) if selects(request.fields, old.variant)
         ]
-        kept = self._tiers.put(stored, superseded)
+        if isinstance(stored.body, Parts):
+            kept = self._keep_part(stored, stored.body, superseded)
+        else:
+            kept = self._tiers.put(stored, superseded)
         self._stored += kept
         return kept
 
-    def _compare(self, key: Key, request: Request, response: Response) -> None:
-        """A HEAD's answer shows whether what we store is outdated (RFC 9111 §4.3.5)."""
+    def _keep_part(self, stored: Stored, body: Parts, superseded: list[Stored]) -> bool:
+        """Together with what we have of it; in memory only, until it is whole (RFC 9111 §3.4)."""
+        now = stored.freshness.received
+        for old in superseded:
+            if not same_strongly(old.fields, stored.fields, now):
+                continue
+            if not isinstance(old.body, Parts):
+                return False
+            if old.body.length == body.length:
+                stored.fill(_together(old.body, body))
+        if isinstance(stored.body, Parts) and (whole := stored.body.whole()) is not None:
+            stored.fill(whole)
+            return self._tiers.put(stored, superseded)
+        return self._memory.put(stored, superseded)
+
+    def _compare(
+        self, key: Key, request: Request, response: Response, requested: float, received: float
+    ) -> None:
+        """A HEAD's answer shows whether what we store is outdated, or still right (§4.3.5)."""
         old = _chosen(self._memory.get(key), request.fields)
         if old is None or response.status != 200:
             return
-        if old.status != 200 or not conditional.same_head(
-            old.fields, len(old.body), response.fields
-        ):
+        if old.status != 200 or not conditional.same_head(old.fields, old.length, response.fields):
             self._invalidated += self._tiers.remove(key)
+        elif caching.may_store(request, response) is None:
+            self._renew(old, request, response, requested, received)
 
     def reserve(self, writer: Writer, size: int) -> bool:
         # Bodies on their way take a half of the room at most, so that a stampede of large ones
@@ -410,6 +468,31 @@ class Cache:
             writer.abandon()
 
 
+def _covers(stored: Stored, body: Parts, request: Request, now: float) -> bool:
+    """Whether we have all that the request asks for of what isn't whole."""
+    whole = Response(stored.status, stored.fields)
+    wanted = requested(request, whole, body.length, now)
+    return bool(wanted) and not any(map(body.missing, wanted or ()))
+
+
+def _together(ours: Parts, news: Parts) -> Parts:
+    both: Parts | None = ours
+    for span in news.spans:
+        if both is not None:
+            both = both.with_part(span.start, news.get(span) or b"")
+    return news if both is None else both
+
+
+def _reusable(stored: Stored, now: float) -> bool:
+    """Whether it can ever answer anybody: fresh, confirmed, or stale in a time of need."""
+    fresh = stored.freshness
+    return (
+        fresh.usable(now)
+        or bool(conditional.conditions(stored.fields))
+        or bool(fresh.stale_while_revalidate or fresh.stale_if_error)
+    )
+
+
 def _chosen(variants: tuple[Stored, ...], request: Fields) -> Stored | None:
     """The variant for a request: with a Vary rather than without, then the youngest (§4.1)."""
     best = None
@@ -417,7 +500,7 @@ def _chosen(variants: tuple[Stored, ...], request: Fields) -> Stored | None:
         if not each.variant:
             if best is None or (not best.variant and each.made > best.made):
                 best = each
-        elif caching.selects(request, each.variant) and (
+        elif selects(request, each.variant) and (
             best is None or not best.variant or each.made > best.made
         ):
             best = each

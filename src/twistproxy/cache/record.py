@@ -23,7 +23,6 @@ class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
     freshness: Freshness
     made: float
     tags: tuple[str, ...]
-    part: tuple[int, int] | None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -43,7 +42,6 @@ def encode(stored: Stored) -> bytes:
             stored.freshness,
             stored.made,
             stored.tags,
-            stored.part,
         )
     )
 
@@ -66,5 +64,4 @@ def decode(data: bytes, body: bytes | InFile) -> Stored | None:
         record.made,
         body,
         record.tags,
-        record.part,
     )

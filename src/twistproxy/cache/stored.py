@@ -17,6 +17,7 @@ from twistproxy.http.cache_status import CacheStatus
 from twistproxy.http.caching import Freshness, Variant
 from twistproxy.http.fields import Fields, Line
 from twistproxy.http.message import Request, Response
+from twistproxy.http.ranges import Parts
 
 # Bytes that CPython 3.11 takes, measured (tests/cache/test_stored.py holds them to it): the object
 # with its place in a store, what chose a variant beside names and values, a tag beside its text, a
@@ -36,11 +37,13 @@ class Key(NamedTuple):
     """Whose answer to which target; a HEAD is looked up as its GET.
 
     who: "pool:NAME", or "open" for the internet, so that neither side can poison the other.
-    url: the target URI in normal form, without default port.
+    url: the target URI in normal form, without default port. query: of a QUERY, what it asks
+    (`caching.query_key`).
     """
 
     who: str
     url: str
+    query: str = ""
 
 
 class InFile(Protocol):
@@ -55,6 +58,10 @@ class InFile(Protocol):
     def fileno(self) -> int: ...
 
 
+#: Where the content is: in memory, in a file, or some of it in memory.
+Body = bytes | InFile | Parts
+
+
 class Stored:
     """A response in a store, and the answer of a hit.
 
@@ -64,9 +71,8 @@ class Stored:
     with a Date; `fields` takes them as such, too. made: the Date in seconds since 1970. uses:
     hits, of which the store takes some off when it makes room; it is all that eviction knows of an
     object. body: the content, always the same object. tags: what it can be purged by, besides its
-    URL. part: None, or the first byte and the complete length of what this is a part of (a 206).
-    fresh_until: before that time it answers whoever asks for nothing special. head_size: bytes of
-    memory that all but the body takes, a prepared head included.
+    URL. fresh_until: before that time it answers whoever asks for nothing special. head_size:
+    bytes of memory that all but the body takes, a prepared head included.
     """
 
     __slots__ = (
@@ -82,7 +88,6 @@ class Stored:
         "key",
         "lines",
         "made",
-        "part",
         "reason",
         "status",
         "tags",
@@ -99,9 +104,8 @@ class Stored:
         fields: Fields | bytes,
         freshness: Freshness,
         made: float,
-        body: bytes | InFile = b"",
+        body: Body = b"",
         tags: tuple[str, ...] = (),
-        part: tuple[int, int] | None = None,
     ) -> None:
         self.key = untracked(key)
         self.variant = untracked(tuple([untracked(choice) for choice in variant]))
@@ -110,14 +114,9 @@ class Stored:
         self.lines = fields if isinstance(fields, bytes) else fields.encode()
         self.freshness = untracked(freshness)
         self.made = made
-        self.body = body
         self.tags = untracked(tags)
-        self.part = untracked(part)
         self.uses = 0
-        left = freshness.lifetime - freshness.initial_age
-        self.fresh_until = (
-            -inf if freshness.validate or left <= _NEARLY else freshness.received + left - _NEARLY
-        )
+        self.fill(body)
         self.head_size = (
             _OBJECT
             + _HEAD
@@ -136,6 +135,17 @@ class Stored:
         # A full cache is a million objects, none of which leads back to another.
         untracked(self)
 
+    def fill(self, body: Body) -> None:
+        """That is its content. Of what isn't whole only parts may answer: never the short way."""
+        fresh = self.freshness
+        left = fresh.lifetime - fresh.initial_age
+        self.body = body
+        self.fresh_until = (
+            -inf
+            if fresh.validate or left <= _NEARLY or isinstance(body, Parts)
+            else fresh.received + left - _NEARLY
+        )
+
     @property
     def fields(self) -> Fields:
         """The lines, to read and to change."""
@@ -149,7 +159,14 @@ class Stored:
     def size(self) -> int:
         """Bytes of memory, not of content: what a store counts."""
         body = self.body
-        return self.head_size + (len(body) if isinstance(body, bytes) else _IN_FILE)
+        if isinstance(body, bytes):
+            return self.head_size + len(body)
+        return self.head_size + (body.size if isinstance(body, Parts) else _IN_FILE)
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole content, whether it is all there or not."""
+        return self.body.length if isinstance(self.body, Parts) else len(self.body)
 
     # -- as the answer of a hit --
 
@@ -180,7 +197,7 @@ class Stored:
                 return None
             prepared = lines
             if self.status != 204:  # RFC 9110 §8.6
-                prepared += b"Content-Length: %d\r\n" % len(self.body)
+                prepared += b"Content-Length: %d\r\n" % self.length
             self._cut = len(prepared)
         age = self.freshness.age(now)
         ours = CacheStatus(hit=True, ttl=self.ttl(now)).encode()
@@ -215,4 +232,4 @@ class Stored:
         return self.freshness.ttl(now)
 
     def __repr__(self) -> str:
-        return f"<Stored {self.status} {self.key.who} {self.key.url} {len(self.body)} bytes>"
+        return f"<Stored {self.status} {self.key.who} {self.key.url} {self.length} bytes>"

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from twistproxy.cache.stored import Stored
 from twistproxy.http.message import Request
+from twistproxy.http.ranges import Parts
 
 # What a chunk of an unfinished body costs beside its bytes: a bytes object, a place in a list.
 _CHUNK = 64
@@ -77,7 +78,12 @@ class Writer:
             return False
         whole = self.length is None or self._size == self.length
         if whole:
-            self.stored.body = b"".join(self.pieces)
+            body, data = self.stored.body, b"".join(self.pieces)
+            if isinstance(body, Parts):
+                (part,) = body.spans
+                self.stored.fill(Parts(body.length, ((part.start, data),)))
+            else:
+                self.stored.fill(data)
         self.abandon()
         return whole and self._keeper.keep(self.stored, self._request, self._requested)
 
