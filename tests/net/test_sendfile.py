@@ -824,9 +824,14 @@ def test_of_a_real_file_that_is_not_in_memory(
     file = Opened(tmp_path / "file", BULK)
     if not in_memory(file.fileno(), 0, WINDOW):
         pytest.skip("this filesystem does not tell")
-    os.fsync(file.fileno())
-    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    assert not in_memory(file.fileno(), 0, WINDOW)
+
+    def drop() -> bool:
+        """The kernel does so when it likes."""
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return not in_memory(file.fileno(), 0, WINDOW)
+
+    assert any(drop() for _ in range(100))
     Sender(Clock()).warm(file, 0, WINDOW)
     assert in_memory(file.fileno(), 0, WINDOW)
 

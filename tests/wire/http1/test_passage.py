@@ -2,14 +2,19 @@
 say the same of it as if they had read and written every byte.
 
 Real are both legs, the road and its services; fake are time, the wires, and the splicer, whose
-lifts move bytes when the test says so.
+lifts move bytes when the test says so. Out of files, below: real are the client leg and, at last,
+all of it.
 """
 
 from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +22,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from road import Play
+from sockets import KINDS, Machine
+from twistproxy.config.model import Limits, Timeouts
 from twistproxy.exchange import REPLAYED, Exchange
+from twistproxy.http.fields import Fields
+from twistproxy.http.message import Response
+from twistproxy.net.sendfile import LOST, Sender
+from twistproxy.net.sweep import Sweep
+from twistproxy.wire import Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1.client_leg import ClientLegs
 from twistproxy.wire.http1.passage import WORTH
@@ -978,3 +991,459 @@ def test_every_byte_in_its_place(
     play.turn()
     assert not play.road.exchanges
     assert all(lift.over for lift in play.splicer.lifts)
+
+
+# -- out of a file ------------------------------------------------------------------------------
+
+
+class FakeSending:
+    """Bytes of a file on their way to a wire, when the test says so."""
+
+    def __init__(
+        self, wire: Any, file: Any, offset: int, length: int, moved: Any, ended: Any
+    ) -> None:
+        self.wire, self.at, self.end_at = wire, offset, offset + length
+        self.file: Any = file
+        self.waits_for_sink = True
+        self.begun = self.over = self.cancelled = self.paused = False
+        self.at_once = 0  # bytes that go in `begin`
+        self._moved, self._ended = moved, ended
+
+    def begin(self) -> None:
+        self.begun = True
+        if self.at_once:
+            self.move(self.at_once)
+
+    def move(self, count: int) -> None:
+        """The client takes them; with the last ones it is over."""
+        assert self.begun
+        assert not self.over
+        count = min(count, self.end_at - self.at)
+        StringTransport.write(self.wire, BODY[self.at : self.at + count])
+        self.wire.acked += count
+        self.at += count
+        self._moved(count)
+        if self.at == self.end_at:
+            self.end("")
+
+    def goes_on(self) -> None:
+        """The disk has done its part."""
+        self.waits_for_sink = True
+        self._moved(0)
+
+    def end(self, why: str) -> None:
+        assert not self.over
+        self.over = True
+        self.file = None
+        self._ended(why)
+
+    def cancel(self) -> None:
+        assert not self.over
+        self.over = self.cancelled = True
+        self.file = None
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+
+class FakeSender:
+    def __init__(self) -> None:
+        self.sendings: list[FakeSending] = []
+        self.at_once = 0
+
+    def sending(self, *what: Any) -> FakeSending:
+        self.sendings.append(FakeSending(*what))
+        self.sendings[-1].at_once = self.at_once
+        return self.sendings[-1]
+
+
+class Hit:
+    """An exchange that answers with a file."""
+
+    def __init__(self, stream: Any, request: Any, serving: Serving) -> None:
+        self.stream = stream
+        self.serving: Any = serving
+        self.moved = 0
+        self.ended: list[str] = []
+        self.lost = 0
+        self.path = request.target
+
+    def answer(self) -> None:
+        serving = self.serving
+        fields = Fields([(b"Path", self.path)])
+        self.stream.start(Response(200, fields), serving.length)
+        self.stream.send_file(
+            serving.sender, serving.file, serving.offset, serving.length, self._moved, self._ended
+        )
+
+    def _moved(self, count: int) -> None:
+        assert count
+        assert not self.lost
+        assert not self.ended
+        self.moved += count
+
+    def _ended(self, why: str) -> None:
+        assert not self.lost
+        self.ended.append(why)
+        if why:
+            self.stream.break_off()
+        else:
+            self.stream.finish()
+
+    def client_lost(self) -> None:
+        self.lost += 1
+
+    def body_received(self, data: bytes) -> None: ...
+    def body_ended(self, trailers: object) -> None: ...
+    def pause_response(self) -> None: ...
+    def resume_response(self) -> None: ...
+
+
+class File:
+    """Of which somebody has to hold a reference."""
+
+    def fileno(self) -> int:
+        raise AssertionError("nobody reads")
+
+
+class Serving:
+    """A client leg whose requests are answered with bytes of `BODY` out of a file."""
+
+    offset, length = 1000, 50_000
+
+    def __init__(self, sender: Any = None, file: Any = None) -> None:
+        self.clock = Clock()
+        self.sweep = Sweep(self.clock)
+        self.sweep.start()
+        self.terms = Terms(Limits(), Timeouts(body=10.0, keepalive=60.0))
+        self.sender: Any = sender or FakeSender()
+        self.file: Any = file or File()
+        self.kind = Hit
+        self.hits: list[Hit] = []
+        clients = Clients(self.terms, self.sweep)
+        legs = ClientLegs(self, "forward", self.terms, self.sweep, clients)  # type: ignore[arg-type]
+        self.leg = legs.buildProtocol(None)
+
+    def connect(self, wire: type) -> Serving:
+        self.wire = wire(self.leg)
+        self.leg.makeConnection(self.wire)
+        return self
+
+    def begin(self, stream: Any, request: Any, framing: int) -> Hit:
+        self.hits.append(self.kind(stream, request, self))
+        self.hits[-1].answer()
+        return self.hits[-1]
+
+    def get(self, *paths: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> None:
+        asked = [b"%b %b HTTP/%b\r\nHost: a\r\n\r\n" % (method, path, version) for path in paths]
+        self.wire.send(b"".join(asked))
+
+    @property
+    def sending(self) -> FakeSending:
+        sending: FakeSending = self.sender.sendings[-1]
+        return sending
+
+    @property
+    def body(self) -> bytes:
+        return BODY[self.offset : self.offset + self.length]
+
+    @property
+    def got(self) -> list[tuple[bytes, bytes]]:
+        """Which path each answer is of, and its body."""
+        answers = messages(self.wire.value())
+        return [(fields.partition(b"Path: ")[2].split()[0], body) for _, fields, body in answers]
+
+    def wait(self, seconds: float) -> None:
+        for _ in range(int(seconds * 4)):
+            self.clock.advance(0.25)
+            self.wire.settle()
+
+
+@pytest.fixture
+def serving(wire: type) -> Serving:
+    return Serving().connect(wire)
+
+
+def test_a_file(serving: Serving) -> None:
+    serving.get(b"/1")
+    assert serving.wire.value().endswith(b"Content-Length: 50000\r\n\r\n")
+    assert serving.leg.stalled
+    serving.sending.move(20_000)
+    assert (serving.hits[0].moved, serving.hits[0].ended) == (20_000, [])
+    serving.sending.move(30_000)
+    assert (serving.hits[0].moved, serving.hits[0].ended) == (50_000, [""])
+    assert serving.leg.passage is None
+    assert not serving.leg.stalled
+    serving.get(b"/2")
+    serving.sending.move(50_000)
+    assert serving.got == [(b"/1", serving.body), (b"/2", serving.body)]
+    assert not serving.wire.disconnecting
+
+
+def test_a_file_that_is_sent_at_once(serving: Serving) -> None:
+    serving.sender.at_once = inf
+    serving.get(b"/1", b"/2", b"/3")
+    assert serving.got == [(path, serving.body) for path in (b"/1", b"/2", b"/3")]
+    assert [hit.ended for hit in serving.hits] == [[""]] * 3
+    assert serving.leg.passage is None
+    serving.wait(59)
+    assert not serving.wire.disconnecting
+    serving.wait(2)
+    assert serving.wire.disconnecting, "it is idle"
+
+
+def test_what_is_asked_behind_a_file_waits(serving: Serving) -> None:
+    serving.get(b"/1", b"/2")
+    serving.get(b"/3")
+    assert len(serving.hits) == 1
+    serving.sending.move(50_000)
+    assert len(serving.hits) == 2
+    serving.sender.at_once = inf
+    serving.sending.move(50_000)
+    assert serving.got == [(path, serving.body) for path in (b"/1", b"/2", b"/3")]
+
+
+class InPieces(Hit):
+    """Ten bytes of the file, ten of its own, ten of the file."""
+
+    def answer(self) -> None:
+        self.stream.start(Response(200, Fields([(b"Path", self.path)])), 30)
+        self._piece(0)
+
+    def _piece(self, at: int) -> None:
+        serving = self.serving
+        self.stream.send_file(
+            serving.sender,
+            serving.file,
+            at,
+            10,
+            self._moved,
+            self._next if at == 0 else self._ended,
+        )
+
+    def _next(self, why: str) -> None:
+        assert why == ""
+        self.stream.write(b"[between].")
+        self._piece(20)
+
+
+@pytest.mark.parametrize("at_once", [0, inf])
+def test_two_pieces_in_one_body(serving: Serving, at_once: float) -> None:
+    serving.kind = InPieces
+    serving.sender.at_once = at_once
+    serving.get(b"/")
+    for count in [] if at_once else [10, 4, 6]:
+        serving.sending.move(count)
+    assert serving.got == [(b"/", BODY[:10] + b"[between]." + BODY[20:30])]
+    assert (serving.hits[0].moved, serving.hits[0].ended) == (20, [""])
+
+
+def test_an_old_client_gets_a_file_and_the_end(serving: Serving) -> None:
+    serving.get(b"/", version=b"1.0")
+    serving.sending.move(50_000)
+    assert serving.got == [(b"/", serving.body)]
+    assert serving.wire.disconnecting
+
+
+def test_to_head_no_byte_of_a_file_is_sent(serving: Serving) -> None:
+    serving.get(b"/", method=b"HEAD")
+    assert serving.sender.sendings == []
+    assert (serving.hits[0].moved, serving.hits[0].ended) == (0, [""])
+    serving.get(b"/next")
+    serving.sending.move(50_000)
+    assert serving.hits[1].ended == [""]
+
+
+def test_a_file_with_a_fault_breaks_the_answer_off(serving: Serving) -> None:
+    serving.get(b"/1", b"/2")
+    serving.sending.move(20_000)
+    before = serving.wire.value()
+    serving.sending.end("it is 30000 bytes too short")
+    assert serving.hits[0].ended == ["it is 30000 bytes too short"]
+    assert serving.wire.half_closed, "there is a request that we leave unread"
+    assert serving.wire.value() == before, "nothing in the place of what is missing"
+    serving.wire.end()
+    serving.wire.lose()
+    assert len(serving.hits) == 1
+    assert serving.hits[0].lost == 0
+
+
+def test_a_client_that_does_not_read_a_file(serving: Serving) -> None:
+    serving.get(b"/")
+    serving.wait(9)
+    serving.sending.move(1)
+    serving.wait(9)
+    assert not serving.wire.aborted
+    serving.wire.acked += 1  # by the kernel only
+    serving.wait(9)
+    assert not serving.wire.aborted
+    serving.wait(12)
+    assert serving.wire.aborted
+    assert serving.sending.cancelled
+    assert (serving.hits[0].lost, serving.hits[0].ended, serving.hits[0].moved) == (1, [], 1)
+
+
+def test_a_client_is_not_blamed_for_the_disk(serving: Serving) -> None:
+    serving.get(b"/")
+    serving.sending.waits_for_sink = False
+    serving.wait(100)
+    assert not serving.wire.aborted
+    serving.sending.goes_on()
+    serving.wait(9)
+    assert not serving.wire.aborted
+    serving.sending.move(50_000)
+    serving.get(b"/2")
+    serving.wait(12)
+    assert serving.wire.aborted
+
+
+def test_a_full_transport_is_told_to_the_sending(serving: Serving) -> None:
+    serving.get(b"/")
+    serving.leg.pauseProducing()
+    assert serving.sending.paused
+    serving.leg.resumeProducing()
+    assert not serving.sending.paused
+    assert serving.leg.stalled, "it is lent as ever"
+    serving.sending.move(50_000)
+    assert not serving.leg.stalled
+    serving.leg.pauseProducing()
+    assert serving.leg.stalled
+    assert not serving.sending.paused
+
+
+def test_a_file_for_a_transport_that_is_full_already(serving: Serving) -> None:
+    begin = serving.begin
+
+    def after_much(stream: Any, *what: Any) -> Any:
+        serving.wire.taking = False
+        stream.interim(Response(103, Fields([(b"Link", b"x" * 70_000)])))
+        return begin(stream, *what)
+
+    serving.begin = after_much  # type: ignore[method-assign]
+    serving.get(b"/")
+    assert serving.sending.paused
+    serving.wire.take()
+    assert not serving.sending.paused
+    serving.sending.move(50_000)
+    assert serving.hits[0].ended == [""]
+
+
+ENDS: dict[str, Callable[[Serving], None]] = {
+    "client_ends": lambda serving: serving.wire.lose(),
+    "client_resets": lambda serving: serving.wire.lose(ConnectionLost),
+    "exchange_aborts": lambda serving: serving.hits[-1].stream.abort(),
+    "socket_is_dead": lambda serving: serving.sending.end(LOST),
+    "broken_off": lambda serving: serving.hits[-1].stream.break_off(),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("moved", [0, 20_000])
+def test_after_the_end_nobody_sends_or_is_told(
+    serving: Serving, end: Callable[[Serving], None], moved: int
+) -> None:
+    serving.get(b"/1", b"/2")
+    if moved:
+        serving.sending.move(moved)
+    end(serving)
+    assert serving.sending.over
+    assert serving.leg.passage is None
+    serving.wire.settle()
+    serving.wire.end()
+    serving.wire.lose()
+    assert len(serving.sweep) == 0
+    assert len(serving.hits) == 1
+    assert (serving.hits[0].moved, serving.hits[0].ended) == (moved, [])
+    serving.hits[0].answer()  # too late: nothing happens
+    assert len(serving.sender.sendings) == 1
+
+
+def test_a_half_closed_client_gets_the_file(serving: Serving) -> None:
+    serving.get(b"/")
+    serving.wire.end()
+    serving.sending.move(50_000)
+    assert serving.got == [(b"/", serving.body)]
+    assert serving.wire.disconnecting
+
+
+def test_a_file_is_held_as_long_as_it_is_sent(serving: Serving) -> None:
+    gone = weakref.ref(serving.file)
+    gc.collect()
+    gc.disable()
+    try:
+        serving.get(b"/")
+        serving.file = None
+        assert gone() is not None
+        serving.sending.move(50_000)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_an_upload_that_nobody_waits_for_ends_where_a_file_begins(play: Between) -> None:
+    lift = play.upload()
+    sender, ends = FakeSender(), []
+    play.leg.start(Response(200, Fields()), 10)
+    play.leg.send_file(sender, File(), 0, 10, ends.append, ends.append)  # type: ignore[arg-type]
+    assert lift.cancelled
+    sender.sendings[0].move(10)
+    assert ends == [10, ""]
+    play.leg.finish()
+    assert play.client.half_closed, "what is left of the request can't be told from the next one"
+    assert play.client.value().endswith(b"\r\n\r\n" + BODY[:10])
+
+
+# All of it real: a leg on a transport of each kind, a file, its sender
+
+
+class Opened:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self.fileno = self._file.fileno
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
+@pytest.fixture(params=KINDS)
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    if request.param != "epoll":
+        pytest.importorskip("uvloop")
+    machine = Machine(request.param)
+    pool = machine.reactor.getThreadPool()
+    pool.start()
+    machine.closing.append(pool.stop)
+    yield machine
+    machine.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no sendfile(2) like Linux's")
+@pytest.mark.parametrize("way", ["kernel", "buffer"])
+@pytest.mark.parametrize("length", [1, 1000, len(BODY) - 1000])
+def test_on_real_connections(machine: Machine, tmp_path: Path, way: str, length: int) -> None:
+    (tmp_path / "file").write_bytes(BODY)
+    sender = Sender(machine.reactor)
+    sender.able = way == "kernel"
+    serving = Serving(sender, Opened(tmp_path / "file"))
+    serving.length = length
+    peer = machine.socket("tcp", serving.leg).peer
+    asked = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(5))
+    for _ in range(3):
+        peer.got.clear()
+        peer.send(asked)
+        machine.until(lambda: [peer.read(), len(messages(bytes(peer.got))) == 5][1])
+        machine.until(lambda: len(messages(peer.read())[4][2]) == length)
+        answers = messages(peer.read())
+        assert [re.findall(rb"Path: (\S+)", fields) for _, fields, _ in answers] == [
+            [b"/%d" % n] for n in range(5)
+        ]
+        assert {body for _, _, body in answers} == {serving.body}
+    machine.until(lambda: serving.leg.state == "idle")
+    assert [(hit.moved, hit.ended) for hit in serving.hits] == [(length, [""])] * 15
+    figures = sender.snapshot()
+    assert figures["sent" if way == "kernel" else "copied"] == 15 * length
+    assert figures["now"] == 0
+    assert peer.end == ""
