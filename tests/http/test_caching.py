@@ -502,7 +502,7 @@ def tokens(file: str, function: str) -> set[str]:
     [
         ("caching.py", "may_store"),
         ("freshness.py", "must_forward"),
-        ("freshness.py", "lifetime_of"),
+        ("freshness.py", "_lifetime"),
         ("freshness.py", "stale_forbidden"),
     ],
 )

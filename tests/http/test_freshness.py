@@ -209,11 +209,13 @@ BASES: dict[str, tuple[int, Lines, str]] = {
 def test_what_a_lifetime_is_from(status: int, lines: Lines, basis: str) -> None:
     response = Response(status, Fields(lines))
     assert lifetime_of(response, NOW)[0] == basis
-    assert is_explicit(response) is (basis in {"s-maxage", "max-age", "expires"})
+    said = response_directives(response.fields)
+    assert is_explicit(response.fields, said) is (basis in {"s-maxage", "max-age", "expires"})
 
 
 def test_expires_is_not_explicit_beside_a_targeted_field() -> None:
-    assert not is_explicit(Response(200, Fields([(b"Expires", date(5)), (CDN, b"x")])))
+    fields = Fields([(b"Expires", date(5)), (CDN, b"x")])
+    assert not is_explicit(fields, response_directives(fields))
 
 
 def test_the_longest_guess_is_the_operators() -> None:

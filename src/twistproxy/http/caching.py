@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 from hashlib import blake2b
+from itertools import product
 from typing import Final, NamedTuple
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -88,12 +89,17 @@ _NOT_STORED_OF_A_PART = _NOT_STORED | {b"content-range"}
 # Request fields that name the client and the proxies before the next one.
 _REWRITTEN = frozenset({b"forwarded", b"via", b"x-forwarded-for"})
 # Request fields that many servers let speak for the method, the target or the host. They are in no
-# key, so who sends them would choose what others get.
+# key, so who sends them would choose what others get. To CGI and its kin a _ is a -.
 _STEERING = frozenset(
-    b"front-end-https x-forwarded-host x-forwarded-path x-forwarded-port x-forwarded-prefix"
-    b" x-forwarded-proto x-forwarded-scheme x-forwarded-server x-forwarded-ssl x-forwarded-uri"
-    b" x-host x-http-host-override x-http-method x-http-method-override x-method-override"
-    b" x-original-host x-original-uri x-original-url x-rewrite-url x-scheme x-url-scheme".split()
+    b"".join(spelled)
+    for name in b"front-end-https x-forwarded-host x-forwarded-path x-forwarded-port"
+    b" x-forwarded-prefix x-forwarded-proto x-forwarded-scheme x-forwarded-server x-forwarded-ssl"
+    b" x-forwarded-uri x-host x-http-host-override x-http-method x-http-method-override"
+    b" x-method-override x-original-host x-original-uri x-original-url x-rewrite-url x-scheme"
+    b" x-url-scheme".split()
+    for spelled in product(
+        *((b"-", b"_") if part == b"-" else (part,) for part in re.split(rb"(-)", name))
+    )
 )
 # An error may have been provoked by a head with unusual bytes, or larger than some servers take.
 _UNUSUAL = re.compile(rb"[^\t\x20-\x7e]")
@@ -128,9 +134,11 @@ def may_store(
     are stored, too.
     """
     method = request.method
+    said = response_directives(response.fields)
+    explicit = is_explicit(response.fields, said)
     if method == b"POST":
         # RFC 9110 §9.3.3: its answer is what a GET would bring, and says for how long.
-        if url is None or not is_explicit(response) or not _describes(response.fields, url):
+        if url is None or not explicit or not _describes(response.fields, url):
             return "method"
     elif method not in (b"GET", b"HEAD", b"QUERY"):
         return "method"
@@ -143,7 +151,6 @@ def may_store(
         parts and method == b"GET" and b"range" in asked and received_part(response)
     ):
         return "partial"
-    said = response_directives(response.fields)
     if said.must_understand:
         if status not in UNDERSTOOD:
             return "must-understand"
@@ -162,7 +169,7 @@ def may_store(
     chosen_by = vary_names(response.fields)
     if chosen_by is None or not (chosen_by == () or _unseen(request.fields).isdisjoint(chosen_by)):
         return "vary"
-    if not (shared or is_explicit(response) or (negative_ttl > 0 and status in NEGATIVE)):
+    if not (shared or explicit or (negative_ttl > 0 and status in NEGATIVE)):
         if status not in HEURISTIC:
             return "not-heuristic"
         if b"cookie" in asked and b"cookie" not in chosen_by:
@@ -196,10 +203,9 @@ def _unseen(request: Fields) -> frozenset[bytes]:
 
 
 def _steers(request: Fields, written: Container[bytes], chosen_by: Container[bytes]) -> bool:
-    # For CGI and its kin a _ is a -.
-    return any(
-        name.replace(b"_", b"-") in _STEERING and name not in written and name not in chosen_by
-        for name in request.combined
+    names = request.combined
+    return not _STEERING.isdisjoint(names) and any(
+        name in _STEERING and name not in written and name not in chosen_by for name in names
     )
 
 

@@ -84,16 +84,16 @@ def freshness(
     # In whole seconds, as a Date is: its rounding must not cost what lives for a second.
     apparent = 0.0 if date is None else max(0.0, received // 1 - date)
     corrected = _age_value(fields) + max(0.0, received - requested)
-    _, lifetime = lifetime_of(response, received, heuristic_max, negative_ttl)
+    _, lifetime = _lifetime(response, said, date, received, heuristic_max, negative_ttl)
     return Freshness(
-        lifetime=lifetime,
-        initial_age=max(apparent, corrected),
-        received=received,
-        validate=said.no_cache,
-        strict=said.must_revalidate or said.proxy_revalidate or said.s_maxage is not None,
-        immutable=said.immutable,
-        stale_while_revalidate=float(said.stale_while_revalidate),
-        stale_if_error=None if said.stale_if_error is None else float(said.stale_if_error),
+        lifetime,
+        max(apparent, corrected),
+        received,
+        said.no_cache,
+        said.must_revalidate or said.proxy_revalidate or said.s_maxage is not None,
+        said.immutable,
+        said.stale_while_revalidate,
+        said.stale_if_error,
     )
 
 
@@ -115,15 +115,26 @@ def lifetime_of(
     negative_ttl: float = 0.0,
 ) -> tuple[Basis, float]:
     """What the freshness lifetime of a response is from, and its seconds (§4.2.1)."""
-    fields = response.fields
-    said = response_directives(fields)
+    said = response_directives(response.fields)
+    date = _date(response.fields, b"date", received)
+    return _lifetime(response, said, date, received, heuristic_max, negative_ttl)
+
+
+def _lifetime(
+    response: Response,
+    said: ResponseDirectives,
+    date: int | None,
+    received: float,
+    heuristic_max: float,
+    negative_ttl: float,
+) -> tuple[Basis, float]:
     if said.s_maxage is not None:
         return "s-maxage", said.s_maxage
     if said.max_age is not None:
         return "max-age", said.max_age
-    date = _date(fields, b"date", received)
+    fields = response.fields
     made = received if date is None else date
-    if b"expires" in fields and not said.targeted:
+    if b"expires" in fields.combined and not said.targeted:
         expires = _date(fields, b"expires", received)
         return "expires", 0.0 if expires is None else max(0.0, expires - made)
     if negative_ttl > 0 and response.status in NEGATIVE:
@@ -134,12 +145,11 @@ def lifetime_of(
     return "heuristic", min(max(0.0, made - modified) / 10, heuristic_max)
 
 
-def is_explicit(response: Response) -> bool:
-    """Whether a response itself says how long it is fresh (§4.2.1)."""
-    said = response_directives(response.fields)
+def is_explicit(fields: Fields, said: ResponseDirectives) -> bool:
+    """Whether a response of these fields itself says how long it is fresh (§4.2.1)."""
     if said.max_age is not None or said.s_maxage is not None:
         return True
-    return b"expires" in response.fields and not said.targeted
+    return b"expires" in fields.combined and not said.targeted
 
 
 def _date(fields: Fields, name: bytes, now: float) -> int | None:
