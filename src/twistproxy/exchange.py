@@ -339,7 +339,7 @@ class Exchange:
                 self.fail(errors.NOT_CACHED)  # RFC 9111 §5.2.1.7
                 return
         if cache.collapse and self._wave is None and may_share(request):
-            flight = cache.flights.get(key)
+            flight = cache.flights.get(key, self.generation)
             if flight is not None:
                 self._joined = flight
                 flight.join(self)
@@ -410,7 +410,7 @@ class Exchange:
         request, key, cache = self.request, self._key, self.road.cache
         assert request is not None
         assert key is not None
-        if cache.flights.get(key) is not None:
+        if cache.flights.get(key, self.generation) is not None:
             return  # somebody is on the way
         other = Exchange(self.road, Nobody(self.peer), self.service, self.side)
         fields = request.fields.without(_ASK_FOR_NEWS)

@@ -16,6 +16,8 @@ STORED = Stored(KEY, (), 200, b"OK", Fields(), Freshness(60, 0, 0), 0)
 
 
 class Leader:
+    generation = 1
+
     def share(self) -> None: ...
 
 
@@ -53,7 +55,7 @@ def test_those_who_wait_read_along_and_so_do_those_who_come_late() -> None:
     assert [each.became for each in (*waiters, late)] == [["reads along"]] * 3
     assert (flight.stored, flight.length) == (STORED, 5)
     flights.land(flight)
-    assert flights.get(KEY) is None
+    assert flights.get(KEY, 1) is None
 
 
 def test_when_it_lands_the_others_look_again() -> None:
@@ -81,7 +83,8 @@ def test_a_later_flight_of_the_key_is_not_forgotten_with_an_earlier_one() -> Non
     flights, first, _ = under_way(0)
     second = flights.depart(KEY, Leader(), 0)
     flights.land(first)
-    assert flights.get(KEY) is second
+    assert flights.get(KEY, 1) is second
+    assert flights.get(KEY, 2) is None, "after a reload"
 
 
 def test_dissolved_they_go_two_for_each_that_has_its_answer() -> None:

@@ -11,7 +11,7 @@ those who did wait don't go all at once: each answer sends off two more.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from twistproxy.cache.broadcast import Broadcast
 from twistproxy.cache.stored import Key, Stored
@@ -60,7 +60,9 @@ class Waiter(Protocol):
 
 
 class Leader(Protocol):
-    """The exchange that fetches."""
+    """The exchange that fetches. generation: of the configuration that it began with."""
+
+    generation: Any
 
     def share(self) -> Broadcast | None:
         """The body, for others, too; None if it can't be."""
@@ -122,8 +124,10 @@ class Flights:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def get(self, key: Key) -> Flight | None:
-        return self._by_key.get(key)
+    def get(self, key: Key, generation: object) -> Flight | None:
+        """The one to join, if there is any: after a reload the answer may be another one."""
+        flight = self._by_key.get(key)
+        return flight if flight is None or flight.leader.generation is generation else None
 
     def depart(self, key: Key, leader: Leader, now: float) -> Flight | None:
         """A fetch that others may join; None where they had better not."""
