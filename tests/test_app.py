@@ -737,7 +737,7 @@ def plain(value: object) -> bool:
 FIGURES = {
     "version", "compiled", "pid", "uptime", "reactor", "state", "generation", "exchanges", "cache",
     "policy", "pools", "parents", "destinations", "connections", "host_names", "targets",
-    "field_lines", "splice", "manhole", "tls", "log",
+    "field_lines", "sendfile", "splice", "manhole", "tls", "log",
 }  # fmt: skip
 
 

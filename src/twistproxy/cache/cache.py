@@ -235,8 +235,11 @@ class Cache:
         if not _reusable(stored, received):
             self.refusal = "no-freshness"
             return None
-        part = received_part(response, length)
-        if part is not None and part.span is not None and part.length is not None:
+        if response.status == 206:
+            part = received_part(response, length)
+            if part is None or part.span is None or part.length is None:
+                self.refusal = "partial"
+                return None
             stored.fill(Parts(part.length, ((part.span.start, b""),)))
             length = part.span.size
         writer = Writer(self, request, stored, requested, length)
@@ -300,12 +303,15 @@ class Cache:
         if age is not None:
             head.fields.add(b"Age", age)
         new = self._prepare(old.key, request, head, requested, received)
-        new.body, new.uses = old.body, old.uses
+        new.fill(old.body)
+        new.uses = old.uses
         if old not in self._memory.get(old.key):
             return new  # it has left meanwhile, perhaps was invalidated: not back in by this
-        if caching.may_store(request, head) is None:
+        negative_ttl = self._terms.negative_ttl
+        refusal = caching.may_store(request, head, negative_ttl=negative_ttl)
+        if refusal is None or refusal == "cookie":  # that it was stored without one was confirmed
             self.keep(new, request, requested)
-        elif caching.may_store(_ANYBODY, head) is not None:
+        elif caching.may_store(_ANYBODY, head, negative_ttl=negative_ttl) is not None:
             self._tiers.remove(old.key)  # no longer for anybody, not just not by this request
         return new
 
@@ -443,7 +449,7 @@ class Cache:
             return
         if old.status != 200 or not conditional.same_head(old.fields, old.length, response.fields):
             self._invalidated += self._tiers.remove(key)
-        elif caching.may_store(request, response) is None:
+        else:
             self._renew(old, request, response, requested, received)
 
     def reserve(self, writer: Writer, size: int) -> bool:

@@ -35,8 +35,8 @@ END_TO_END = frozenset(
     b" date etag expect expires forwarded host if-match if-modified-since if-none-match if-range"
     b" if-unmodified-since last-modified location max-forwards origin pragma proxy-status range"
     b" referer retry-after server-timing set-cookie strict-transport-security surrogate-control"
-    b" trailer vary via www-authenticate x-forwarded-for x-forwarded-host x-forwarded-proto"
-    b" x-request-id".split()
+    b" trailer twistproxy-cache-control vary via www-authenticate x-forwarded-for"
+    b" x-forwarded-host x-forwarded-proto x-request-id".split()
 )
 
 #: Protocols that no `Upgrade` leads to: HTTP inside the tunnel would pass policy and cache unseen.
