@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
 from cycles import no_cycles
+from twistproxy.cache.purge import By, Purge
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.http.caching import Freshness
@@ -164,3 +169,178 @@ def test_nothing_is_kept_alive_by_a_cycle() -> None:
 
 def test_repr() -> None:
     assert repr(MemoryStore(10)) == "<MemoryStore 0 objects, 0 of 10 bytes>"
+
+
+# -- purge --
+
+
+def tagged(who: str, url: str, *tags: str, vary: bytes | None = None) -> Stored:
+    variant = () if vary is None else ((b"accept", vary),)
+    return Stored(
+        Key(who, url), variant, 200, b"", Fields(), Freshness(60, 0, 0), 0, b"body", tags=tags
+    )
+
+
+PURGED: dict[str, tuple[By, str, set[int]]] = {
+    "url, whoever answered, in all variants": ("url", "http://a.example/", {0, 1, 2}),
+    "prefix": ("prefix", "http://a.example/", {0, 1, 2, 3}),
+    "host": ("host", "a.example", {0, 1, 2, 3}),
+    "tag": ("tag", "news", {1, 4}),
+    "pattern": ("pattern", "/x$", {3, 4}),
+    "what is not there": ("url", "http://c.example/", set()),
+    "a tag that is not there": ("tag", "other", set()),
+}
+
+
+@pytest.mark.parametrize(("by", "value", "gone"), PURGED.values(), ids=PURGED)
+def test_purge_takes_what_it_means(by: By, value: str, gone: set[int]) -> None:
+    store = MemoryStore(1 << 20)
+    objects = [
+        tagged("open", "http://a.example/"),
+        tagged("pool:a", "http://a.example/", "news", vary=b"1"),
+        tagged("pool:a", "http://a.example/", vary=b"2"),
+        tagged("pool:a", "http://a.example/x"),
+        tagged("pool:b", "http://b.example/x", "front", "news"),
+    ]
+    for each in objects:
+        assert store.put(each)
+    assert store.purge(Purge(by, value), 0) == len(gone)
+    assert set(store) == {each for at, each in enumerate(objects) if at not in gone}
+    assert store.size == sum(each.size for each in store)
+    assert store.evicted == 0
+
+
+def test_a_soft_purge_leaves_it_in_its_place_and_stale() -> None:
+    store = MemoryStore(1 << 20)
+    old, other = tagged("open", "a", "news"), tagged("open", "b")
+    store.put(old)
+    store.put(other)
+    assert store.purge(Purge("tag", "news", soft=True), 10.0) == 1
+    assert store.get(old.key) == (old,)
+    assert old.freshness.ttl(10.0) == 0
+    assert not old.freshness.usable(10.0)
+    assert other.freshness.usable(10.0)
+
+
+def test_what_has_left_is_in_no_index() -> None:
+    store = MemoryStore(1 << 20)
+    first = tagged("pool:a", "a", "t", "u")
+    store.put(first)
+    store.put(tagged("pool:a", "a", "t"), [first])
+    assert store.purge(Purge("tag", "u"), 0) == 0
+    assert store.keys("a") == [Key("pool:a", "a")]
+    assert store.purge(Purge("tag", "t"), 0) == 1
+    assert store.keys("a") == []
+    assert (store._by_tag, store._whos) == ({}, {})
+    store.put(first)
+    store.clear()
+    assert (store._by_tag, store._whos) == ({}, {})
+
+
+def test_an_evicted_object_is_in_no_index() -> None:
+    size = tagged("pool:0", "0", "0").size
+    store = MemoryStore(3 * size)
+    for i in range(9):
+        store.put(tagged(f"pool:{i}", f"{i}", f"{i}"))
+    assert len(store._by_tag) == len(store._whos) == store.objects == 3
+
+
+def turns(clock: Clock, done: Deferred[object]) -> int:
+    """In how many turns it is done."""
+    count = 0
+    while not done.called:
+        clock.advance(1)
+        count += 1
+    return count
+
+
+def large(clock: Clock, objects: int) -> MemoryStore:
+    store = MemoryStore(1 << 30, lambda call: clock.callLater(1, call))
+    for i in range(objects):
+        store.put(tagged("open", f"http://a.example/{i}", "all", *["few"] * (i % 8 == 0)))
+    return store
+
+
+@pytest.mark.parametrize(
+    "purge", [Purge("prefix", "http://a.example/"), Purge("tag", "all")], ids=lambda p: p.by
+)
+def test_what_means_many_is_done_a_few_a_turn(purge: Purge) -> None:
+    clock = Clock()
+    store = large(clock, 2250)
+    done = store.purge(purge, 0)
+    assert isinstance(done, Deferred)
+    store.remove(Key("open", "http://a.example/0"))  # the last to be looked at
+    store.put(tagged("open", "http://b.example/"))
+    assert turns(clock, done) == 5 + 1  # the last finds that it is done
+    assert done.result == 2249
+    assert store.objects == 1
+
+
+def test_a_tag_of_few_is_looked_up() -> None:
+    clock = Clock()
+    store = large(clock, 8000)
+    done = store.purge(Purge("tag", "few"), 0)
+    assert isinstance(done, Deferred)
+    store.remove(Key("open", "http://a.example/8"))
+    assert turns(clock, done) == 2 + 1
+    assert done.result == 999
+    assert store.purge(Purge("tag", "few"), 0) == 0
+
+
+def test_others_have_their_turn_between() -> None:
+    clock = Clock()
+    store = large(clock, 1500)
+    both = [store.purge(Purge("pattern", f"{digit}$"), 0) for digit in (1, 2)]
+    store.purge(Purge("url", "http://a.example/3"), 0)
+    assert store.objects == 1499
+    assert [turns(clock, each) for each in both if isinstance(each, Deferred)] == [7, 1]
+    assert [each.result for each in both if isinstance(each, Deferred)] == [150, 150]
+
+
+def test_a_survey_shows_all() -> None:
+    clock = Clock()
+    shown: list[Stored] = []
+    small = large(clock, 5)
+    assert small.survey(shown.append) is None
+    assert set(shown) == set(small)
+    shown.clear()
+    store = large(clock, 1250)
+    done = store.survey(shown.append)
+    assert done is not None
+    assert turns(clock, done) == 3 + 1
+    assert set(shown) == set(store)
+
+
+def test_who_waits_when_it_is_closed_is_told_what_there_was() -> None:
+    clock = Clock()
+    store = large(clock, 1250)
+    done = store.purge(Purge("host", "a.example"), 0)
+    assert isinstance(done, Deferred)
+    clock.advance(1)
+    store.close()
+    assert done.result == 500
+    assert not clock.getDelayedCalls()
+    assert store.objects == 750
+
+
+def test_a_purge_leaves_no_cycle() -> None:
+    clock = Clock()
+    store = large(clock, 1250)
+    with no_cycles():
+        done = store.purge(Purge("prefix", "http://a.example/"), 0)
+        assert isinstance(done, Deferred)
+        turns(clock, done)
+        del done
+
+
+def test_snapshot() -> None:
+    store = MemoryStore(10_000)
+    store.put(stored("a"))
+    store.reserve(100)
+    assert store.snapshot() == {
+        "objects": 1,
+        "bytes": store.size,
+        "limit": 10_000,
+        "reserved": 100,
+        "evicted": 0,
+    }

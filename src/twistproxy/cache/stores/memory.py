@@ -9,22 +9,32 @@ a hit only counts up a number on the object, it moves nothing. Yang, Zhang, Qiu,
               └──else──▶ gone, but remembered as a ghost ──put again──▶ main
 
 Here the queues are measured in bytes, and one eviction gives second chances to a bounded number
-of objects: it runs in the call that answers somebody.
+of objects: it runs in the call that answers somebody. What looks at all objects does so a few a
+turn of the reactor.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Cooperator
+
+from twistproxy.cache.purge import Purge, outdate
 from twistproxy.cache.stored import Key, Stored
-from twistproxy.cache.stores import VARIANTS
+from twistproxy.cache.stores import VARIANTS, Answer
 from twistproxy.garbage import untracked
 
 _SMALL = 10  # the small queue's share is one in so many
 _USES = 3  # more than these count as these: old fame fades
 _CHANCES = 64  # objects that one eviction may pass over
+_AT_ONCE = 500  # keys that are looked at in one turn of the reactor: a millisecond or two
+_FEW = 8  # a tag of less than one in so many is looked up; a copy of a large set takes long
+
+T = TypeVar("T")
 
 
 class _ByKey(dict[Key, tuple[Stored, ...]]):
@@ -34,27 +44,45 @@ class _ByKey(dict[Key, tuple[Stored, ...]]):
     """
 
 
+class _ByTag(dict[str, set[Stored]]):
+    """Likewise."""
+
+
 class MemoryStore:
-    """A `Store` in this process's memory. limit: bytes, heads and bookkeeping included."""
+    """A `Store` in this process's memory.
+
+    limit: bytes, heads and bookkeeping included. later: calls what it is given in another turn of
+    the reactor; without it all is done at once.
+    """
 
     __slots__ = (
         "_by_key",
+        "_by_tag",
         "_ghosts",
         "_main",
         "_small",
         "_small_size",
+        "_turns",
+        "_whos",
         "evicted",
         "limit",
         "reserved",
         "size",
     )
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+        self, limit: int, later: Callable[[Callable[[], object]], Any] | None = None
+    ) -> None:
         self.limit = limit
         self.size = 0
         self.reserved = 0
         self.evicted = 0
         self._by_key = _ByKey()
+        self._by_tag = _ByTag()
+        self._whos: dict[str, int] = {}  # who answered, and how many keys of theirs are here
+        self._turns: Cooperator | None = None
+        if later is not None:
+            self._turns = Cooperator(lambda: lambda: True, later)
         # Queues, oldest first; ordered dicts, so that any object can be taken out at once.
         self._small: OrderedDict[Stored, None] = OrderedDict()
         self._small_size = 0
@@ -87,6 +115,14 @@ class MemoryStore:
         for old in variants[VARIANTS - 1 :]:
             self._take_out(old)
             self.evicted += 1
+        if not variants:
+            who = stored.key.who
+            self._whos[who] = self._whos.get(who, 0) + 1
+        for tag in stored.tags:
+            same = self._by_tag.get(tag)
+            if same is None:
+                same = self._by_tag[tag] = untracked(set())
+            same.add(stored)
         self._by_key[stored.key] = untracked((stored, *variants[: VARIANTS - 1]))
         self.size += size
         if known:
@@ -104,10 +140,85 @@ class MemoryStore:
 
     def clear(self) -> int:
         gone = self.objects
-        for held in (self._by_key, self._small, self._main, self._ghosts):
+        for held in (self._by_key, self._by_tag, self._whos, self._small, self._main, self._ghosts):
             held.clear()
         self.size = self._small_size = 0
         return gone
+
+    def keys(self, url: str) -> list[Key]:
+        """Of what is kept under that very URL, whoever answered."""
+        return [key for who in self._whos if (key := Key(who, url)) in self._by_key]
+
+    def purge(self, purge: Purge, now: float) -> Answer[int]:
+        """As `Store` has it. What has a URL or a tag is found at once; else all keys are looked
+        at, a few a turn, and what comes meanwhile perhaps not."""
+        taken = 0
+
+        def take(stored: Stored) -> None:
+            nonlocal taken
+            if stored in self._small or stored in self._main:
+                taken += 1
+                if purge.soft:
+                    outdate(stored, now)
+                else:
+                    self._take_out(stored)
+
+        def look(key: Key) -> None:
+            for stored in self._by_key.get(key, ()):
+                if purge.matches(key.url, stored.tags):
+                    take(stored)
+
+        tagged = self._by_tag.get(purge.value, ()) if purge.by == "tag" else None
+        if purge.by == "url":
+            done = self._each(self.keys(purge.value), look)
+        elif tagged is not None and len(tagged) * _FEW <= self.objects:
+            done = self._each(list(tagged), take)
+        else:
+            done = self._each(list(self._by_key), look)
+        return taken if done is None else done.addCallback(lambda _: taken)
+
+    def survey(self, look: Callable[[Stored], object]) -> Deferred[None] | None:
+        """Show all objects to `look`, a few a turn; None if that is done."""
+
+        def show(key: Key) -> None:
+            for stored in self._by_key.get(key, ()):
+                look(stored)
+
+        return self._each(list(self._by_key), show)
+
+    def _each(self, things: list[T], look: Callable[[T], object]) -> Deferred[None] | None:
+        """Call look(thing) for each; None if it was done at once. Never fails: at the end of the
+        process the rest is left."""
+
+        def turns() -> Iterator[None]:
+            while things:  # from its end, so that no turn has to free a million
+                some = things[-_AT_ONCE:]
+                del things[-_AT_ONCE:]
+                for thing in some:
+                    look(thing)
+                yield
+
+        if self._turns is None or len(things) <= _AT_ONCE:
+            for thing in things:
+                look(thing)
+            return None
+        untracked(things)
+        return self._turns.coiterate(turns()).addBoth(lambda _: None)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Sizes in bytes. reserved: for bodies on their way."""
+        return {
+            "objects": self.objects,
+            "bytes": self.size,
+            "limit": self.limit,
+            "reserved": self.reserved,
+            "evicted": self.evicted,
+        }
+
+    def close(self) -> None:
+        """Memory keeps nothing; who waits for something is told what there was of it."""
+        if self._turns is not None:
+            self._turns.stop()
 
     def reserve(self, size: int) -> bool:
         if size > self.limit - self.reserved:
@@ -172,6 +283,17 @@ class MemoryStore:
             self._by_key[stored.key] = untracked(left)
         else:
             del self._by_key[stored.key]
+            self._forget_who(stored.key.who)
+        for tag in stored.tags:
+            same = self._by_tag[tag]
+            same.discard(stored)
+            if not same:
+                del self._by_tag[tag]
+
+    def _forget_who(self, who: str) -> None:
+        self._whos[who] -= 1
+        if not self._whos[who]:
+            del self._whos[who]
 
     def _remember(self, gone: Stored) -> None:
         self._ghosts[hash((gone.key, gone.variant))] = None
