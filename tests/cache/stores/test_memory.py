@@ -237,6 +237,17 @@ def test_what_has_left_is_in_no_index() -> None:
     assert (store._by_tag, store._whos) == ({}, {})
 
 
+def test_a_url_means_what_was_asked_of_it_by_queries_too() -> None:
+    store = MemoryStore(1 << 20)
+    for query in ("", "q1", "q2"):
+        key = Key("open", "a", query)
+        store.put(Stored(key, (), 200, b"", Fields(), Freshness(60, 0, 0), 0))
+    assert set(store.keys("a")) == {Key("open", "a", query) for query in ("", "q1", "q2")}
+    store.remove(Key("open", "a", "q1"))
+    assert store.purge(Purge("url", "a"), 0) == 2
+    assert (store._queries, store._whos) == ({}, {})
+
+
 def test_an_evicted_object_is_in_no_index() -> None:
     size = tagged("pool:0", "0", "0").size
     store = MemoryStore(3 * size)

@@ -48,6 +48,10 @@ class _ByTag(dict[str, set[Stored]]):
     """Likewise."""
 
 
+class _Queries(dict[str, set[Key]]):
+    """Likewise: by URL, those keys that are of QUERYs."""
+
+
 class MemoryStore:
     """A `Store` in this process's memory.
 
@@ -60,6 +64,7 @@ class MemoryStore:
         "_by_tag",
         "_ghosts",
         "_main",
+        "_queries",
         "_small",
         "_small_size",
         "_turns",
@@ -79,6 +84,7 @@ class MemoryStore:
         self.evicted = 0
         self._by_key = _ByKey()
         self._by_tag = _ByTag()
+        self._queries = _Queries()
         self._whos: dict[str, int] = {}  # who answered, and how many keys of theirs are here
         self._turns: Cooperator | None = None
         if later is not None:
@@ -116,8 +122,7 @@ class MemoryStore:
             self._take_out(old)
             self.evicted += 1
         if not variants:
-            who = stored.key.who
-            self._whos[who] = self._whos.get(who, 0) + 1
+            self._remember_key(stored.key)
         for tag in stored.tags:
             same = self._by_tag.get(tag)
             if same is None:
@@ -140,14 +145,17 @@ class MemoryStore:
 
     def clear(self) -> int:
         gone = self.objects
-        for held in (self._by_key, self._by_tag, self._whos, self._small, self._main, self._ghosts):
-            held.clear()
+        for index in (self._by_key, self._by_tag, self._queries, self._whos):
+            index.clear()
+        for queue in (self._small, self._main, self._ghosts):
+            queue.clear()
         self.size = self._small_size = 0
         return gone
 
     def keys(self, url: str) -> list[Key]:
-        """Of what is kept under that very URL, whoever answered."""
-        return [key for who in self._whos if (key := Key(who, url)) in self._by_key]
+        """Of what is kept under that very URL, whoever answered, QUERYs too."""
+        of_get = [key for who in self._whos if (key := Key(who, url)) in self._by_key]
+        return [*of_get, *self._queries.get(url, ())]
 
     def purge(self, purge: Purge, now: float) -> Answer[int]:
         """As `Store` has it. What has a URL or a tag is found at once; else all keys are looked
@@ -283,17 +291,30 @@ class MemoryStore:
             self._by_key[stored.key] = untracked(left)
         else:
             del self._by_key[stored.key]
-            self._forget_who(stored.key.who)
+            self._forget_key(stored.key)
         for tag in stored.tags:
             same = self._by_tag[tag]
             same.discard(stored)
             if not same:
                 del self._by_tag[tag]
 
-    def _forget_who(self, who: str) -> None:
-        self._whos[who] -= 1
-        if not self._whos[who]:
-            del self._whos[who]
+    def _remember_key(self, key: Key) -> None:
+        who = key.who
+        self._whos[who] = self._whos.get(who, 0) + 1
+        if key.query:
+            if key.url not in self._queries:
+                self._queries[key.url] = untracked(set())
+            self._queries[key.url].add(key)
+
+    def _forget_key(self, key: Key) -> None:
+        self._whos[key.who] -= 1
+        if not self._whos[key.who]:
+            del self._whos[key.who]
+        if key.query:
+            same = self._queries[key.url]
+            same.discard(key)
+            if not same:
+                del self._queries[key.url]
 
     def _remember(self, gone: Stored) -> None:
         self._ghosts[hash((gone.key, gone.variant))] = None
