@@ -606,6 +606,23 @@ def test_the_cache_is_resized_and_keeps_what_it_holds(house: House) -> None:
     assert house.enter(8080, get("shop.example")).value() == b""  # it is being fetched
 
 
+@pytest.mark.parametrize("url", ["http://shop.example/x", "http://a.example/x"])
+def test_it_fetches_for_the_cache(house: House, url: str) -> None:
+    proxy = house.start(BOTH)
+    done: list[Any] = []
+    proxy.fetch(url).addCallback(done.append)
+    house.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nCache-Control: max-age=9\r\n\r\nhello")
+    proxy.fetch(url).addCallback(done.append)
+    assert [(each.status, each.cached) for each in done] == [(200, "miss"), (200, "hit")]
+    assert done[0].side == "forward"
+    assert (done[0].pool is not None) is ("shop" in url)
+
+
+def test_what_is_no_url_is_not_fetched(house: House) -> None:
+    with pytest.raises(ValueError, match="target"):
+        house.start(BOTH).fetch("shop.example")
+
+
 def test_the_forward_side_takes_its_new_settings(house: House) -> None:
     house.start(BOTH)
     judge = house.proxy._forward.judge  # type: ignore[union-attr]

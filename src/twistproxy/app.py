@@ -30,6 +30,9 @@ from twistproxy.config.errors import Fault
 from twistproxy.config.model import Config
 from twistproxy.exchange import COMPILED, Exchange
 from twistproxy.http import uri
+from twistproxy.http.errors import Problem
+from twistproxy.http.fields import Fields
+from twistproxy.http.message import Request
 from twistproxy.net import reactor as reactors
 from twistproxy.net import tls
 from twistproxy.net.addresses import Judge, own
@@ -49,10 +52,11 @@ from twistproxy.upstream.pool import Pools
 from twistproxy.upstream.routing import table
 from twistproxy.upstream.routing.table import RouteTable
 from twistproxy.upstream.server import Server
-from twistproxy.wire import Terms
+from twistproxy.wire import Peer, Terms
 from twistproxy.wire.clients import Clients
 from twistproxy.wire.http1 import head
 from twistproxy.wire.http1.client_leg import ClientLegs
+from twistproxy.wire.nobody import Nobody
 
 if TYPE_CHECKING:
     from twistproxy.admin.manhole import Manhole
@@ -248,6 +252,23 @@ class Proxy:
             f"on {snapshot['reactor']}, up {snapshot['uptime']:.0f} s: "
             f"{exchanges['total']} exchanges, {exchanges['active']} active"
         )
+
+    def fetch(self, url: str) -> Deferred[Exchange]:
+        """Ask for a URL on the road, as a client on this machine would, for the cache's sake.
+
+        Fires with the exchange when that is over. Raises ValueError for what is no http URL.
+        """
+        target = uri.absolute(url.encode("latin-1", "replace"))
+        if isinstance(target, Problem):
+            raise ValueError(target.text)
+        over: Deferred[None] = Deferred()
+        peer = Peer("127.0.0.1", 0, 0, tls=target.scheme == "https")
+        # The forward side knows which hosts are the reverse side's.
+        door = self._forward or self._reverse
+        assert door is not None
+        request = Request(b"GET", target.url.encode(), Fields([(b"Host", target.host_line[2])]))
+        exchange = door.begin(Nobody(peer, lambda: over.callback(None)), request, 0)
+        return over.addCallback(lambda _: exchange)
 
     # -- start and end ----------------------------------------------------------------
 

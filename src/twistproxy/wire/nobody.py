@@ -16,16 +16,23 @@ from twistproxy.wire import Peer
 
 
 class Nobody:
-    """A `ClientStream` that takes everything, at once. peer: in whose name."""
+    """A `ClientStream` that takes everything, at once. peer: in whose name.
+
+    done: called when the answer is whole, or it is clear that it never will be.
+    """
 
     stalled = False
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, done: Callable[[], object] = lambda: None) -> None:
         self.peer = peer
+        self._done = done
 
     def interim(self, response: Response) -> None: ...
     def start(self, response: Response, length: int | None, body: bytes = b"") -> None: ...
-    def reply(self, lines: bytes, content: bytes) -> None: ...
+
+    def reply(self, lines: bytes, content: bytes) -> None:
+        self._done()
+
     def write(self, data: bytes) -> None: ...
 
     def send_file(
@@ -39,9 +46,15 @@ class Nobody:
     ) -> None:
         ended("")
 
-    def finish(self, trailers: Fields | None = None) -> None: ...
-    def break_off(self) -> None: ...
-    def abort(self) -> None: ...
+    def finish(self, trailers: Fields | None = None) -> None:
+        self._done()
+
+    def break_off(self) -> None:
+        self._done()
+
+    def abort(self) -> None:
+        self._done()
+
     def hand_over(self, response: Response, protocol: IProtocol) -> None: ...
     def pause_request(self) -> None: ...
     def resume_request(self) -> None: ...
