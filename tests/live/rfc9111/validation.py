@@ -1,0 +1,501 @@
+"""Conditions: the client's, and ours (RFC 9111 §4.3, RFC 9110 §8.8, §13)."""
+
+from __future__ import annotations
+
+from rfc9111.table import MAY, MUST, MUST_NOT, SHOULD, Row, confirm, fetch, hit, says
+
+KEPT = "Cache-Control: max-age=3600"
+OLD = "Cache-Control: max-age=60"  # and an Age beyond it
+AGE = "Age: 100"
+TAG = 'ETag: "a"'
+SINCE = "Last-Modified: {now-3000}"
+SAME = says(KEPT, status=304)
+
+
+def client_has(tag: str, asks: str) -> list:
+    """Stored with this ETag, a client that asks so gets 304."""
+    return [
+        fetch(says(KEPT, f"ETag: {tag}")),
+        hit(f"If-None-Match: {asks}", status=304, shows={"etag": tag}),
+    ]
+
+
+def client_lacks(tag: str, asks: str) -> list:
+    return [fetch(says(KEPT, f"ETag: {tag}")), hit(f"If-None-Match: {asks}")]
+
+
+ROWS = [
+    # the client's If-None-Match
+    Row(
+        "if_none_match",
+        "9111 §4.3.2",
+        SHOULD,
+        "A client that has what is stored gets 304 from the cache.",
+        *client_has('"abcdef"', '"abcdef"'),
+    ),
+    Row(
+        "if_none_match_of_another",
+        "9111 §4.3.2",
+        MUST,
+        "A client that has something else gets the whole.",
+        *client_lacks('"abcdef"', '"abcdeg"'),
+    ),
+    *(
+        Row(
+            f"if_none_match_{name}_of_three",
+            "9111 §4.3.2",
+            SHOULD,
+            f"The tag may be the {name} of several.",
+            *client_has('"a"', asks),
+        )
+        for name, asks in {
+            "first": '"a", "1", "2"',
+            "second": '"1", "a", "2"',
+            "last": '"1", "2", "a"',
+        }.items()
+    ),
+    Row(
+        "if_none_match_on_lines",
+        "9110 §5.3",
+        MUST,
+        "Tags on several lines are one list.",
+        fetch(says(KEPT, TAG)),
+        hit('If-None-Match: "1"', 'If-None-Match: "a"', status=304),
+    ),
+    Row(
+        "if_none_match_with_a_comma_in_a_tag",
+        "9110 §8.8.3",
+        MUST,
+        "A comma within a tag doesn't end it.",
+        *client_has('"a,b"', '"1", "a,b"'),
+    ),
+    Row(
+        "if_none_match_within_a_tag",
+        "9110 §8.8.3",
+        MUST_NOT,
+        "A part of a tag isn't the tag.",
+        *client_lacks('"b"', '"a,b"'),
+    ),
+    Row(
+        "if_none_match_star",
+        "9111 §4.3.2",
+        SHOULD,
+        "* matches whatever is stored.",
+        fetch(says(KEPT, TAG)),
+        hit("If-None-Match: *", status=304),
+    ),
+    Row(
+        "if_none_match_star_without_etag",
+        "9111 §4.3.2",
+        SHOULD,
+        "* matches what has no tag, too.",
+        fetch(says(KEPT)),
+        hit("If-None-Match: *", status=304),
+    ),
+    Row(
+        "if_none_match_weak_and_weak",
+        "9110 §8.8.3.2",
+        MUST,
+        "Weak tags are compared weakly.",
+        *client_has('W/"a"', 'W/"a"'),
+    ),
+    Row(
+        "if_none_match_weak_and_strong",
+        "9110 §13.1.2",
+        MUST,
+        "If-None-Match compares weakly: a strong tag, a weak one stored.",
+        *client_has('W/"a"', '"a"'),
+    ),
+    Row(
+        "if_none_match_strong_and_weak",
+        "9110 §13.1.2",
+        MUST,
+        "If-None-Match compares weakly: a weak tag, a strong one stored.",
+        *client_has('"a"', 'W/"a"'),
+    ),
+    Row(
+        "if_none_match_of_octets_beyond_ascii",
+        "9110 §8.8.3",
+        MUST,
+        "A tag may have octets beyond ASCII.",
+        *client_has('"sm\xf6r"', '"sm\xf6r"'),
+    ),
+    Row(
+        "if_none_match_unquoted",
+        "9110 §8.8.3",
+        MAY,
+        "A tag without quotes is none: the whole is safe.",
+        *client_lacks('"abcdef"', "abcdef"),
+    ),
+    Row(
+        "if_none_match_lower_case_w",
+        "9110 §8.8.3",
+        MUST,
+        "W/ is upper case: w/ makes no tag.",
+        *client_lacks('w/"abcdef"', '"abcdeg"'),
+    ),
+    Row(
+        "if_none_match_beats_if_modified_since",
+        "9110 §13.1.3",
+        MUST,
+        "Where there is If-None-Match, If-Modified-Since is ignored: the tag matches.",
+        fetch(says(KEPT, TAG, "Last-Modified: {now-5000}")),
+        hit('If-None-Match: "a"', "If-Modified-Since: {now-6000}", status=304),
+    ),
+    Row(
+        "if_none_match_beats_if_modified_since_that_holds",
+        "9110 §13.1.3",
+        MUST,
+        "Where there is If-None-Match, If-Modified-Since is ignored: the tag doesn't match.",
+        fetch(says(KEPT, TAG, "Last-Modified: {now-5000}")),
+        hit('If-None-Match: "b"', "If-Modified-Since: {now}"),
+    ),
+    Row(
+        "if_none_match_of_an_error",
+        "9110 §13.2.1",
+        MUST,
+        "Conditions are for successes: a stored 404 is a 404.",
+        fetch(says(KEPT, TAG, status=404)),
+        hit('If-None-Match: "a"', status=404),
+    ),
+    Row(
+        "if_none_match_with_head",
+        "9110 §13.1.2",
+        MUST,
+        "HEAD with a tag that matches gets 304.",
+        fetch(says(KEPT, TAG)),
+        hit('If-None-Match: "a"', method="HEAD", status=304),
+    ),
+    # what a 304 has
+    Row(
+        "a_304_has_the_fields_of_the_200",
+        "9110 §15.4.5",
+        MUST,
+        "A 304 has Cache-Control, Content-Location, Date, ETag, Expires and Vary of the 200.",
+        fetch(
+            says(KEPT, TAG, "Date: {now}", "Expires: {now+60}", "Vary: X-A", "Content-Location: /a")
+        ),
+        hit(
+            'If-None-Match: "a"',
+            status=304,
+            shows={
+                "cache-control": "max-age=3600",
+                "content-location": "/a",
+                "date": "{now}",
+                "etag": '"a"',
+                "expires": "{now+60}",
+                "vary": "X-A",
+            },
+        ),
+    ),
+    Row(
+        "a_304_has_no_fields_of_the_body",
+        "9110 §15.4.5",
+        SHOULD,
+        "A 304 has no fields that describe the body.",
+        fetch(says(KEPT, TAG, "Content-Language: sv")),
+        hit(
+            'If-None-Match: "a"',
+            status=304,
+            shows={"content-type": None, "content-language": None, "transfer-encoding": None},
+        ),
+    ),
+    # the client's If-Modified-Since
+    Row(
+        "if_modified_since",
+        "9111 §4.3.2",
+        SHOULD,
+        "Unchanged since that moment: 304.",
+        fetch(says(KEPT, SINCE, "Date: {now}")),
+        hit("If-Modified-Since: {now-3000}", status=304, shows={"last-modified": "{now-3000}"}),
+    ),
+    Row(
+        "if_modified_since_later",
+        "9111 §4.3.2",
+        SHOULD,
+        "Unchanged since a later moment: 304.",
+        fetch(says(KEPT, SINCE, "Date: {now}")),
+        hit("If-Modified-Since: {now-2000}", status=304),
+    ),
+    Row(
+        "if_modified_since_earlier",
+        "9111 §4.3.2",
+        MUST,
+        "Changed since: the whole.",
+        fetch(says(KEPT, SINCE, "Date: {now}")),
+        hit("If-Modified-Since: {now-4000}"),
+    ),
+    Row(
+        "if_modified_since_without_last_modified",
+        "9111 §4.3.2",
+        SHOULD,
+        "Without Last-Modified Date counts: made before, so unchanged since.",
+        fetch(says(KEPT, "Date: {now-100}")),
+        hit("If-Modified-Since: {now-50}", status=304),
+    ),
+    Row(
+        "if_modified_since_without_last_modified_earlier",
+        "9111 §4.3.2",
+        MUST,
+        "Without Last-Modified Date counts: made after, so perhaps changed since.",
+        fetch(says(KEPT, "Date: {now-100}")),
+        hit("If-Modified-Since: {now-3000}"),
+    ),
+    Row(
+        "if_modified_since_in_rfc850",
+        "9110 §5.6.7",
+        MUST,
+        "A date in RFC 850's form is the same date.",
+        fetch(says(KEPT, SINCE, "Date: {now}")),
+        hit("If-Modified-Since: {now-3000 rfc850}", status=304),
+    ),
+    Row(
+        "if_modified_since_in_asctime",
+        "9110 §5.6.7",
+        MUST,
+        "A date in asctime's form is the same date.",
+        fetch(says(KEPT, SINCE, "Date: {now}")),
+        hit("If-Modified-Since: {now-3000 asctime}", status=304),
+    ),
+    Row(
+        "if_modified_since_that_is_no_date",
+        "9110 §13.1.3",
+        MUST,
+        "What is no date is ignored.",
+        fetch(says(KEPT, SINCE, "Date: {now}")),
+        hit("If-Modified-Since: lately"),
+    ),
+    Row(
+        "if_modified_since_with_a_length",
+        "9110 §13.1.3",
+        MUST,
+        "A date with something behind it (as browsers of old sent it) is none.",
+        fetch(says(KEPT, SINCE, "Date: {now}")),
+        hit("If-Modified-Since: {now-3000}; length=12"),
+    ),
+    # conditions for the origin
+    Row(
+        "if_match_is_for_the_origin",
+        "9111 §4.3.2",
+        MUST_NOT,
+        "If-Match isn't judged by a cache.",
+        fetch(says(KEPT, TAG)),
+        fetch(says(status=412), 'If-Match: "b"', got={"if-match": '"b"', "if-none-match": None}),
+    ),
+    Row(
+        "if_unmodified_since_is_for_the_origin",
+        "9111 §4.3.2",
+        MUST_NOT,
+        "If-Unmodified-Since isn't judged by a cache.",
+        fetch(says(KEPT, TAG)),
+        fetch(
+            says(status=412),
+            "If-Unmodified-Since: {now-5000}",
+            got={"if-unmodified-since": "{now-5000}", "if-none-match": None},
+        ),
+    ),
+    Row(
+        "a_412_is_not_stored_for_others",
+        "9111 §4.3.2",
+        MUST_NOT,
+        "What the origin answers to a condition isn't served to who has none.",
+        fetch(says(KEPT, status=412), 'If-Match: "b"'),
+        fetch(says(KEPT)),
+    ),
+    # with nothing stored
+    Row(
+        "if_none_match_is_passed_on",
+        "9111 §4.3.2",
+        MUST,
+        "With nothing stored the client's condition goes to the origin, whose 304 is the answer.",
+        fetch(says(TAG, KEPT, status=304), 'If-None-Match: "a"', got={"if-none-match": '"a"'}),
+    ),
+    Row(
+        "if_none_match_unquoted_is_passed_on",
+        "9110 §13.1.2",
+        MAY,
+        "With nothing stored it goes on as it came.",
+        fetch(says(KEPT), "If-None-Match: abcdef", got={"if-none-match": "abcdef"}),
+    ),
+    Row(
+        "if_modified_since_is_passed_on",
+        "9111 §4.3.2",
+        MUST,
+        "With nothing stored the client's condition goes to the origin.",
+        fetch(
+            says(KEPT, status=304),
+            "If-Modified-Since: {now-100}",
+            got={"if-modified-since": "{now-100}"},
+        ),
+    ),
+    Row(
+        "a_200_to_a_condition_is_stored",
+        "9111 §4.3.3",
+        MAY,
+        "A 200 to the client's condition is stored like any other.",
+        fetch(says(KEPT, TAG), 'If-None-Match: "b"'),
+        hit(),
+    ),
+    # our conditions
+    Row(
+        "confirms_by_strong_etag",
+        "9111 §4.3.1",
+        MUST,
+        "A stale response with an ETag is confirmed by If-None-Match.",
+        fetch(says(OLD, AGE, TAG)),
+        confirm(SAME, got={"if-none-match": '"a"'}),
+    ),
+    Row(
+        "confirms_by_weak_etag",
+        "9111 §4.3.1",
+        MUST,
+        "A stale response with a weak ETag is confirmed by it, as it is.",
+        fetch(says(OLD, AGE, 'ETag: W/"a"')),
+        confirm(SAME, got={"if-none-match": 'W/"a"'}),
+    ),
+    Row(
+        "confirms_by_last_modified",
+        "9111 §4.3.1",
+        SHOULD,
+        "A stale response with Last-Modified is confirmed by If-Modified-Since.",
+        fetch(says(OLD, AGE, SINCE)),
+        confirm(SAME, got={"if-modified-since": "{now-3000}", "if-none-match": None}),
+    ),
+    Row(
+        "confirms_by_both",
+        "9111 §4.3.1",
+        SHOULD,
+        "A stale response with both is confirmed by both.",
+        fetch(says(OLD, AGE, TAG, SINCE)),
+        confirm(SAME, got={"if-none-match": '"a"', "if-modified-since": "{now-3000}"}),
+    ),
+    Row(
+        "confirms_by_last_modified_as_it_was_written",
+        "9110 §8.8.2",
+        MUST,
+        "The date is sent as it came, in whatever form.",
+        fetch(says(OLD, AGE, "Last-Modified: {now-3000 asctime}")),
+        confirm(SAME, got={"if-modified-since": "{now-3000 asctime}"}),
+    ),
+    Row(
+        "confirms_after_its_end",
+        "9111 §4.3.1",
+        MUST,
+        "What became stale in the cache is confirmed, too.",
+        fetch(says("Cache-Control: max-age=1", TAG)),
+        confirm(SAME, got={"if-none-match": '"a"'}, after=2.1),
+        hit(),
+    ),
+    Row(
+        "confirms_not_by_an_etag_that_is_none",
+        "9110 §8.8.3",
+        MUST_NOT,
+        "An ETag without quotes is none: no condition is made of it.",
+        fetch(says(OLD, AGE, "ETag: abcdef")),
+        fetch(says(KEPT), got={"if-none-match": None}),
+    ),
+    Row(
+        "confirms_for_head",
+        "9111 §4.3.1",
+        MAY,
+        "A HEAD for what is stale is answered by a confirmation, or goes to the origin as HEAD.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(says(KEPT, TAG), method="HEAD", asked_with="HEAD", status=200),
+        remark="It goes on as HEAD.",
+    ),
+    Row(
+        "confirmed_for_a_client_with_the_same",
+        "9111 §4.3.2",
+        SHOULD,
+        "Stale with ours, the client's condition is judged when the origin has confirmed: 304.",
+        fetch(says(OLD, AGE, TAG)),
+        confirm(SAME, 'If-None-Match: "a"', status=304, got={"if-none-match": '"a"'}),
+    ),
+    Row(
+        "confirmed_for_a_client_with_another",
+        "9111 §4.3.2",
+        MUST,
+        "A 304 for ours is the whole for a client that has something else.",
+        fetch(says(OLD, AGE, TAG)),
+        confirm(says(KEPT, TAG, status=304), 'If-None-Match: "b"'),
+    ),
+    Row(
+        "confirmed_for_a_client_by_date",
+        "9111 §4.3.2",
+        SHOULD,
+        "The same by date.",
+        fetch(says(OLD, AGE, SINCE)),
+        confirm(SAME, "If-Modified-Since: {now-3000}", status=304),
+    ),
+    Row(
+        "a_304_keeps_the_body",
+        "9111 §4.3.3",
+        MUST,
+        "A 304 means that what is stored is the answer; it stays stored.",
+        fetch(says(OLD, AGE, TAG)),
+        confirm(SAME),
+        hit(),
+    ),
+    Row(
+        "a_304_without_a_lifetime",
+        "9111 §4.3.4",
+        MUST,
+        "A 304 that says nothing new of its lifetime makes it as young as its Date.",
+        fetch(says(OLD, AGE, TAG)),
+        confirm(says(TAG, "Date: {now}", status=304)),
+        hit(),
+    ),
+    Row(
+        "a_200_replaces",
+        "9111 §4.3.3",
+        MUST,
+        "A 200 to our condition is the answer, and takes the place of what was stored.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(says(KEPT, 'ETag: "b"'), got={"if-none-match": '"a"'}),
+        hit(of=2),
+    ),
+    Row(
+        "a_200_that_may_not_be_stored",
+        "9111 §4.3.3",
+        MUST,
+        "A 200 to our condition is the answer, even one that isn't stored.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(says("Cache-Control: no-store"), got={"if-none-match": '"a"'}),
+    ),
+    Row(
+        "a_404_to_our_condition",
+        "9111 §4.3.3",
+        MUST,
+        "A 404 to our condition is the answer.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(says(status=404), got={"if-none-match": '"a"'}),
+    ),
+    Row(
+        "a_5xx_to_our_condition",
+        "9111 §4.3.3",
+        MAY,
+        "A 500 to our condition is passed on, where stale-if-error doesn't allow better.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(says(status=500), got={"if-none-match": '"a"'}),
+    ),
+    Row(
+        "a_304_of_something_else",
+        "9111 §4.3.4",
+        MUST_NOT,
+        "A 304 with another strong ETag doesn't confirm what is stored: it is asked again.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(says('ETag: "b"', status=304), times=2, status=304),
+        remark="The second time without our condition; this origin insists.",
+    ),
+    Row(
+        "a_304_to_no_condition",
+        "9110 §15.4.5",
+        MUST,
+        "The client's condition is kept in the request for something that isn't stored.",
+        fetch(
+            says(KEPT, TAG, status=304),
+            'If-None-Match: "a", "b"',
+            got={"if-none-match": '"a", "b"'},
+        ),
+    ),
+]
