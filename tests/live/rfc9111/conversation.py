@@ -136,19 +136,20 @@ class Conversation:
         target = f"http://{self._authority}{path}" if self._side == "forward" else path
         content = step.content.encode("latin-1")
         lines = [f"Host: {self._authority}", "Connection: close"]
-        lines += [self._filled(line) for line in step.lines]
         if step.method not in ("GET", "HEAD", "OPTIONS", "TRACE", "DELETE") or content:
             lines.append(f"Content-Length: {len(content)}")
-        request = f"{step.method} {target} HTTP/1.1\r\n".encode() + self._lines(lines) + b"\r\n"
+        head = f"{step.method} {target} HTTP/1.1\r\n".encode()
 
-        def ask(_: int) -> Reply:
+        def ask(own: tuple[str, ...]) -> Reply:
+            fields = self._lines([*lines, *map(self._filled, own)])
             with Client(self._proxy) as client:
-                return client.ask(request + content)
+                return client.ask(head + fields + b"\r\n" + content)
 
-        if step.together == 1:
-            return [ask(0)]
-        with ThreadPoolExecutor(step.together) as pool:
-            return list(pool.map(ask, range(step.together)))
+        crowd = step.crowd or (step.lines,) * step.together
+        if len(crowd) == 1:
+            return [ask(step.lines)]
+        with ThreadPoolExecutor(len(crowd)) as pool:
+            return list(pool.map(ask, crowd))
 
     # -- what is seen
 

@@ -119,6 +119,26 @@ ROWS = [
         *reused(*OLD, "Pragma: no-cache"),
     ),
     Row(
+        "heuristic_with_a_cookie",
+        "9111 §4.2.2",
+        MAY,
+        "Nothing is guessed of a response to a request with a Cookie.",
+        fetch(says(*OLD), "Cookie: a=1"),
+        fetch(says(*OLD), "Cookie: a=1"),
+        remark="Not taken: it may be made for that cookie. An explicit lifetime says it isn't.",
+    ),
+    Row(
+        "heuristic_of_a_part",
+        "9110 §15.1",
+        MAY,
+        "The freshness of a 206 may be guessed.",
+        fetch(
+            says(*OLD, 'ETag: "a"', "Content-Range: bytes 0-3/8", status=206, body="abcd"),
+            "Range: bytes=0-3",
+        ),
+        hit("Range: bytes=0-3", status=206, body="abcd"),
+    ),
+    Row(
         "heuristic_with_must_revalidate",
         "9111 §4.2.2",
         MAY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rfc9111.table import MAY, MUST, MUST_NOT, Row, fetch, hit, says
 
 KEPT = "Cache-Control: max-age=3600"
+PART = says(KEPT, 'ETag: "a"', "Content-Range: bytes 0-3/8", status=206, body="abcd")
 UNSAFE = ("POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "BREW")
 
 
@@ -164,6 +165,15 @@ ROWS = [
         fetch(says(KEPT), path="?a=1"),
         fetch(says(), method="POST", content="abc"),
         hit(path="?a=1"),
+    ),
+    Row(
+        "invalidation_is_of_parts",
+        "9111 §4.4",
+        MUST,
+        "Parts are outdated, too.",
+        fetch(PART, "Range: bytes=0-3"),
+        fetch(says(), method="PUT", content="abc"),
+        fetch(PART, "Range: bytes=0-3"),
     ),
     Row(
         "unsafe_is_written_through",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rfc9111.table import MAY, MUST, MUST_NOT, Like, Row, Step, fetch, hit, says
+from rfc9111.table import MAY, MUST, MUST_NOT, SHOULD, Like, Row, Step, fetch, hit, says
 
 KEPT = "Cache-Control: max-age=3600"
 JSON = "Content-Type: application/json"
@@ -236,6 +236,32 @@ ROWS = [
             got={"if-none-match": '"a"'},
             asked_with="QUERY",
         ),
+    ),
+    Row(
+        "query_and_a_client_that_has_it",
+        "QUERY §2.7",
+        SHOULD,
+        "A client that has the answer gets 304.",
+        fetch(says(KEPT, 'ETag: "a"'), JSON, method="QUERY", content="a"),
+        hit(JSON, 'If-None-Match: "a"', method="QUERY", content="a", status=304),
+    ),
+    Row(
+        "query_with_much_content",
+        "QUERY §2.7",
+        MAY,
+        "A QUERY with more content than is worth a key goes through.",
+        query(JSON, content="a" * 300_000),
+        query(JSON, content="a" * 300_000),
+        remark="Not taken for more than 64 KiB.",
+    ),
+    Row(
+        "query_that_varies",
+        "9111 §4.1",
+        MUST,
+        "Vary counts for it, too.",
+        fetch(says(KEPT, "Vary: Foo"), JSON, "Foo: 1", method="QUERY", content="a"),
+        fetch(says(KEPT, "Vary: Foo"), JSON, "Foo: 2", method="QUERY", content="a"),
+        hit(JSON, "Foo: 1", method="QUERY", content="a"),
     ),
     Row(
         "query_with_no_store",

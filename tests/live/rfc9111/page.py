@@ -33,6 +33,9 @@ answer that came before, *confirmed* one that the origin was asked about; ``{now
 sixty seconds before the test.
 """
 
+#: Longer values are only hinted at.
+LONGEST = 120
+
 LEVELS = (MUST, MUST_NOT, SHOULD, SHOULD_NOT, MAY)
 
 
@@ -83,7 +86,9 @@ def _step(step: Step) -> str:
 def _request(step: Step) -> str:
     said = [f"{step.after:g} s later:"] if step.after else []
     said += [f"{step.together} at once:"] if step.together > 1 else []
+    said += ["at once, each with one:" for _ in step.crowd[:1]]
     said += [_literal(f"{step.method} {step.path}".strip()), *map(_literal, step.lines)]
+    said += [_literal(line) for own in step.crowd for line in own]
     said += [f"with {_literal(step.content)}"] if step.content else []
     return " ".join(said)
 
@@ -139,7 +144,10 @@ def _field(name: str, wanted: Wanted) -> str:
 
 
 def _literal(text: str) -> str:
-    return f"``{text.strip()}``" if text.strip() else ""
+    text = text.strip()
+    if len(text) > LONGEST:
+        text = f"{text[:20]}… ({len(text)} characters)"
+    return f"``{text}``" if text else ""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from rfc9111.table import MAY, MUST, MUST_NOT, SHOULD, Like, Row, Step, fetch, h
 KEPT = "Cache-Control: max-age=3600"
 TAG = 'ETag: "a"'
 TEN = "0123456789"
+LARGE = "".join(f"{n:9}\n" for n in range(100_000))
 
 #: Bytes 0-1 and 8-9 of text/plain.
 PARTS = (
@@ -185,6 +186,39 @@ ROWS = [
         "One part is never multipart where one range was asked for; of several it may be one part.",
         whole(),
         part("01", "0-1", "Range: bytes=0-1,20-30"),
+    ),
+    Row(
+        "range_of_a_large_whole",
+        "9111 §3.3",
+        MAY,
+        "A range is served out of a large object.",
+        fetch(says(KEPT, body=LARGE)),
+        hit("Range: bytes=500000-500009", status=206, body=LARGE[500000:500010]),
+        hit("Range: bytes=10-", status=206, body=LARGE[10:]),
+    ),
+    Row(
+        "ranges_that_overlap",
+        "9110 §14.2",
+        MAY,
+        "Ranges that overlap are sent as one.",
+        whole(),
+        part("012345", "0-5", "Range: bytes=0-3,2-5"),
+    ),
+    Row(
+        "ranges_beyond_number",
+        "9110 §14.2",
+        MAY,
+        "Who asks for very many ranges gets the whole.",
+        whole(),
+        hit("Range: bytes=" + ",".join(["0-0", "2-2"] * 60), body=TEN),
+    ),
+    Row(
+        "accept_ranges_is_passed_on",
+        "9110 §14.3",
+        MUST_NOT,
+        "Accept-Ranges of the origin isn't changed.",
+        whole("Accept-Ranges: none"),
+        hit(body=TEN, shows={"accept-ranges": "none"}),
     ),
     Row(
         "range_with_head",
@@ -430,6 +464,79 @@ ROWS = [
         fetch(
             says(KEPT, TAG, "Content-Range: bytes 0-4/*", status=206, body="01234"),
             "Range: bytes=0-4",
+        ),
+    ),
+    Row(
+        "parts_of_several_are_not_stored",
+        "9110 §15.3.7.2",
+        MAY,
+        "A multipart/byteranges of the origin goes through; it isn't stored.",
+        *(
+            fetch(
+                says(
+                    KEPT,
+                    TAG,
+                    "Content-Type: multipart/byteranges; boundary=x",
+                    status=206,
+                    body="--x\r\nContent-Range: bytes 0-0/9\r\n\r\n0\r\n--x--\r\n",
+                ),
+                "Range: bytes=0-0,2-2",
+            )
+            for _ in range(2)
+        ),
+        remark="Not taken: it would have to be taken apart.",
+    ),
+    Row(
+        "part_that_is_stale",
+        "9111 §4.2.4",
+        MUST_NOT,
+        "A stale part isn't served unasked.",
+        fetch(
+            says(
+                "Cache-Control: max-age=60",
+                "Age: 100",
+                TAG,
+                "Content-Range: bytes 0-4/10",
+                status=206,
+                body="01234",
+            ),
+            "Range: bytes=0-4",
+        ),
+        fetch(gives(0, 4, TAG), "Range: bytes=0-4"),
+    ),
+    Row(
+        "part_that_is_all",
+        "9110 §15.3.7",
+        MAY,
+        "A part that is all of it is the whole.",
+        fetch(gives(0, 9, TAG), "Range: bytes=0-"),
+        hit(status=200, body=TEN),
+    ),
+    Row(
+        "parts_that_overlap_are_combined",
+        "9111 §3.4",
+        MAY,
+        "Parts that overlap make a larger one.",
+        fetch(gives(0, 5, TAG), "Range: bytes=0-5"),
+        fetch(gives(4, 9, TAG), "Range: bytes=4-9"),
+        part("23456789", "2-9", "Range: bytes=2-9"),
+    ),
+    Row(
+        "part_and_if_none_match",
+        "9110 §13.2.2",
+        MUST,
+        "A client that has it gets 304 to a Range out of a stored part.",
+        fetch(gives(0, 4, TAG), "Range: bytes=0-4"),
+        hit('If-None-Match: "a"', "Range: bytes=0-4", status=304),
+    ),
+    Row(
+        "part_and_if_range_of_another",
+        "9110 §13.1.5",
+        MUST,
+        "If-Range with another tag: not the stored part.",
+        fetch(gives(0, 4, TAG), "Range: bytes=0-4"),
+        fetch(
+            says(KEPT, TAG, body=TEN), "Range: bytes=0-4", 'If-Range: "b"', got={"if-range": '"b"'}
         ),
     ),
     Row(

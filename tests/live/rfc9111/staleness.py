@@ -43,10 +43,10 @@ def if_error(seconds: int) -> str:
     return f"Cache-Control: max-age=60, stale-if-error={seconds}"
 
 
-def instead(*lines: str, status: int = 503, **more: object) -> Step:
+def instead(*lines: str, status: int = 503, client: int = 200, **more: object) -> Step:
     """The origin fails so, and the client gets what step 1 brought."""
     answer = says(status=status) if status else CLOSES
-    return Step(answer=answer, lines=lines, of=1, **more)  # type: ignore[arg-type]
+    return Step(answer=answer, lines=lines, of=1, status=client, **more)  # type: ignore[arg-type]
 
 
 ROWS = [
@@ -128,6 +128,71 @@ ROWS = [
         "What is stale for longer than `grace` (an hour) isn't served.",
         fetch(says(OLD, "Age: 10000", TAG)),
         fetch(IS_DOWN, status=502),
+    ),
+    Row(
+        "stale_head_when_down",
+        "9111 §4.2.4",
+        MAY,
+        "HEAD is answered by what is stale, too.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(IS_DOWN, method="HEAD", of=1, status=200, shows={"cache-status": Like("twistproxy")}),
+    ),
+    Row(
+        "stale_part_when_down",
+        "9111 §4.2.4",
+        MAY,
+        "So is a Range.",
+        fetch(says(OLD, AGE, TAG, body="0123456789")),
+        fetch(IS_DOWN, "Range: bytes=0-1", of=1, status=206, body="01"),
+    ),
+    Row(
+        "stale_against_no_cache_of_the_client",
+        "9111 §5.2.1.4",
+        MAY,
+        "A client with no-cache gets the error.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(IS_DOWN, "Cache-Control: no-cache"),
+    ),
+    Row(
+        "stale_after_a_while",
+        "9111 §4.2.4",
+        MAY,
+        "What becomes stale in the cache is served when the origin is down, too.",
+        fetch(says("Cache-Control: max-age=1")),
+        fetch(IS_DOWN, of=1, status=200, after=2.1),
+    ),
+    Row(
+        "not_stale_what_was_never_stored",
+        "9111 §4.2.4",
+        MUST_NOT,
+        "What was no-store isn't there when the origin is down.",
+        fetch(says("Cache-Control: no-store")),
+        fetch(IS_DOWN),
+    ),
+    Row(
+        "not_stale_for_another_variant",
+        "9111 §4.1",
+        MUST_NOT,
+        "Another variant isn't served when the origin is down.",
+        fetch(says(OLD, AGE, TAG, "Vary: Foo"), "Foo: 1"),
+        fetch(IS_DOWN, "Foo: 2"),
+    ),
+    Row(
+        "not_stale_for_post",
+        "9110 §9.3.3",
+        MUST_NOT,
+        "POST isn't answered by it.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(IS_DOWN, method="POST", content="a"),
+    ),
+    Row(
+        "not_stale_what_was_invalidated",
+        "9111 §4.4",
+        MUST_NOT,
+        "What an unsafe request outdated isn't served when the origin is down.",
+        fetch(says(OLD, AGE, TAG)),
+        fetch(says(), method="PUT", content="a"),
+        fetch(IS_DOWN),
     ),
     Row(
         "stale_has_no_warning",
@@ -224,6 +289,58 @@ ROWS = [
         confirm(says(KEPT, TAG, status=304)),
     ),
     Row(
+        "stale_while_revalidate_of_head",
+        "5861 §3",
+        MAY,
+        "HEAD of what is stale is served at once; what is asked for meanwhile is the whole.",
+        fetch(says(while_revalidating(3600), AGE, TAG)),
+        stale(says(KEPT, 'ETag: "b"'), method="HEAD", asked_with="GET"),
+        hit(of=2),
+    ),
+    Row(
+        "stale_while_revalidate_for_a_client_that_has_it",
+        "9111 §4.3.2",
+        SHOULD,
+        "A client that has what is stale gets 304 at once.",
+        fetch(says(while_revalidating(3600), AGE, TAG)),
+        stale(says(KEPT, 'ETag: "b"'), 'If-None-Match: "a"', status=304),
+        hit(of=2),
+    ),
+    Row(
+        "stale_while_revalidate_for_a_client_that_has_another",
+        "9111 §4.3.2",
+        MUST_NOT,
+        "A client's condition isn't what is asked meanwhile.",
+        fetch(says(while_revalidating(3600), AGE, TAG)),
+        stale(says(KEPT, TAG, status=304), 'If-None-Match: "c"', got={"if-none-match": '"a"'}),
+        hit(),
+    ),
+    Row(
+        "stale_while_revalidate_and_max_age_of_the_client",
+        "9111 §5.2.1.1",
+        MAY,
+        "A client that wants it younger waits for the answer.",
+        fetch(says(while_revalidating(3600), AGE, TAG)),
+        confirm(says(KEPT, TAG, status=304), "Cache-Control: max-age=10"),
+    ),
+    Row(
+        "stale_while_revalidate_and_min_fresh_of_the_client",
+        "9111 §5.2.1.3",
+        MAY,
+        "A client that wants it fresh waits for the answer.",
+        fetch(says(while_revalidating(3600), AGE, TAG)),
+        confirm(says(KEPT, TAG, status=304), "Cache-Control: min-fresh=10"),
+    ),
+    Row(
+        "stale_while_revalidate_of_a_variant",
+        "9111 §4.1",
+        MUST,
+        "What is asked meanwhile has the fields that Vary names.",
+        fetch(says(while_revalidating(3600), AGE, TAG, "Vary: Foo"), "Foo: 1"),
+        stale(says(KEPT, TAG, status=304), "Foo: 1", got={"foo": "1"}),
+        hit("Foo: 1"),
+    ),
+    Row(
         "stale_while_revalidate_fails",
         "5861 §3",
         MAY,
@@ -285,6 +402,32 @@ ROWS = [
         "Past stale-if-error the error is the answer.",
         fetch(says(if_error(30), AGE, TAG)),
         fetch(says(status=503), got={"if-none-match": '"a"'}),
+    ),
+    Row(
+        "stale_if_error_of_a_part",
+        "5861 §4",
+        MAY,
+        "A Range is answered by what is stale, too.",
+        fetch(says(if_error(3600), AGE, TAG, body="0123456789")),
+        instead("Range: bytes=0-1", client=206, body="01"),
+    ),
+    Row(
+        "stale_if_error_and_no_cache_of_the_client",
+        "9111 §5.2.1.4",
+        MAY,
+        "A client with no-cache gets the error.",
+        fetch(says(if_error(3600), AGE, TAG)),
+        fetch(says(status=503), "Cache-Control: no-cache"),
+    ),
+    Row(
+        "stale_if_error_is_no_end",
+        "5861 §4",
+        MAY,
+        "What was served so is stored as before, and confirmed when the origin is well again.",
+        fetch(says(if_error(3600), AGE, TAG)),
+        instead(),
+        confirm(says(KEPT, TAG, status=304), got={"if-none-match": '"a"'}),
+        hit(),
     ),
     Row(
         "stale_if_error_of_a_404",

@@ -21,6 +21,8 @@ STORABLE = (200, 203, 204, 299, 300, 301, 302, 303, 307, 308)
 STORABLE += (400, 403, 404, 405, 410, 414, 451, 499, 500, 501, 502, 503, 504, 599)
 
 KEPT = "Cache-Control: max-age=60"
+TAG = 'ETag: "a"'
+LARGE = "".join(f"{n:9}\n" for n in range(100_000))
 
 ROWS = [
     *(
@@ -50,6 +52,42 @@ ROWS = [
             ),
         )
         for status in STORABLE
+    ),
+    *(
+        Row(
+            f"status_{status}_is_of_one_request",
+            section,
+            MUST_NOT,
+            f"A {status} isn't stored.",
+            *not_reused(KEPT, status=status),
+        )
+        for status, section in (
+            (428, "6585 §3"),
+            (429, "6585 §4"),
+            (431, "6585 §5"),
+            (511, "6585 §6"),
+        )
+    ),
+    *(
+        Row(
+            f"status_{status}_is_of_one_request",
+            "9111 §3",
+            MAY,
+            f"A {status} isn't stored, whatever lifetime it has.",
+            *not_reused(KEPT, status=status),
+            remark="Not taken: it answers the fields of one request rather than its target.",
+        )
+        for status in (401, 402, 406, 408, 411, 412, 413, 415, 416, 417, 421, 425, 426)
+    ),
+    Row(
+        "status_206_without_range",
+        "9111 §3.3",
+        MUST_NOT,
+        "A 206 that nobody asked for isn't used.",
+        *(
+            fetch(says(KEPT, TAG, "Content-Range: bytes 0-3/8", status=206, body="abcd"))
+            for _ in range(2)
+        ),
     ),
     Row(
         "status_206_is_no_whole",
@@ -482,6 +520,21 @@ ROWS = [
         fetch(says(KEPT, "Content-Length: 5", body="0123456789"), body="01234"),
         hit(body="01234", shows={"content-length": "5"}),
         fetch(says(), path="/next"),
+    ),
+    Row(
+        "a_large_body_is_stored",
+        "9111 §3",
+        MAY,
+        "A body of a megabyte is stored like any other.",
+        *reused(KEPT, body=LARGE),
+    ),
+    Row(
+        "a_large_body_in_chunks_is_stored",
+        "9111 §3",
+        MAY,
+        "So is one in chunks.",
+        fetch(says(KEPT, body=LARGE, chunked=True)),
+        hit(body=LARGE),
     ),
     Row(
         "an_empty_body_is_stored",

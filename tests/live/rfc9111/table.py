@@ -85,6 +85,7 @@ class Step:
     path: str = ""  # what follows the row's own path
     after: float = 0.0  # seconds that pass before
     together: int = 1  # clients that ask at once
+    crowd: tuple[tuple[str, ...], ...] = ()  # likewise, with lines of their own
     # what is seen
     asked: Literal["yes", "no", "later"] = "yes"  # whether the origin is
     times: int | None = None  # how often, if not once
