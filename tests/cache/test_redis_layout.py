@@ -108,12 +108,15 @@ def test_what_is_not_ours(given: object, found: list[None]) -> None:
 
 
 def test_what_is_too_large_or_in_parts_is_not_sealed() -> None:
-    room = layout.LARGEST - len(reply(stored(b"1"))[3])
-    assert layout.seal(stored(bytes(room)), 1, POSITION)
-    assert layout.seal(stored(bytes(room + 1)), 1, POSITION) is None
+    assert layout.seal(stored(bytes(layout.LARGEST)), 1, POSITION)
+    assert layout.seal(stored(bytes(layout.LARGEST + 1)), 1, POSITION) is None
     long = stored()
     long.tags = ("x" * 70_000,)
     assert layout.seal(long, 1, POSITION) is None
+    long = stored()
+    long.lines *= 10_000
+    assert layout.seal(long, 1, POSITION) is None
+    assert layout.seal(stored(key=Key("open", "\udcff")), 1, POSITION) is None
     part = stored()
     part.body = object()  # type: ignore[assignment]
     assert layout.seal(part, 1, POSITION) is None
@@ -151,6 +154,8 @@ def test_an_object_that_is_made_stale_keeps_its_body_and_is_no_longer_fresh() ->
 
 SAID = {
     **{way: Purge(way, "example.org", soft=True) for way in WAYS},
+    "no_url": Purge("url", "http://a.example/\udcff"),
+    "invalidation_of_no_url": Key("open", "\udcff"),
     "invalidation": Key("pool:x", "http://example.org/", "q"),
     "begun": None,
 }
@@ -173,7 +178,7 @@ UNREADABLE = {
         b"k",
         b"",
         b"w",
-        layout._encode(layout._Purged("pattern", "(", False)),
+        layout._encode(layout._Purged("pattern", b"(", False)),
     ],
 }
 

@@ -64,6 +64,10 @@ class Redis:
             connection.sendall(wire)
             return connection.recv(1 << 20)
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
 

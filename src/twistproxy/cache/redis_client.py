@@ -58,7 +58,8 @@ class RedisClient(RedisProtocol):  # type: ignore[misc]
         self.transport.abortConnection()
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
-        self._unread += len(data)
+        if not unpause:  # else it is the rest of what came before
+            self._unread += len(data)
         try:
             super().dataReceived(data, unpause)
         except Exception as error:  # whatever its parser finds in what isn't Redis
@@ -78,8 +79,8 @@ class RedisClient(RedisProtocol):  # type: ignore[misc]
         super().connectionLost(why)
 
     def _end(self, why: str) -> None:
-        self.transport.abortConnection()
         self._tell(why, False)
+        self.transport.abortConnection()
 
     def _tell(self, why: str, closed: bool) -> None:
         ended, self._ended = self._ended, None

@@ -22,13 +22,13 @@ from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import VARIANTS
 from twistproxy.http.caching import Variant
 
-#: Bytes of an object. A reply comes on one connection, after which others wait, and is copied in
+#: Bytes of a body. A reply comes on one connection, after which others wait, and is copied in
 #: the reactor's thread: a megabyte takes it a millisecond, and Redis, which has one thread, too.
 LARGEST: Final = 1 << 20
 #: Bytes of all variants of a key, which come in one reply.
 LARGEST_KEY: Final = 4 << 20
-# Bytes of the URL and the tags of one.
-_LONGEST_TAG: Final = 1 << 16
+# Bytes of t, and of h.
+_LONGEST: Final = 1 << 16
 
 #: An id in the log: milliseconds and a number. Each object says up to where its node had read.
 Position = tuple[int, int]
@@ -56,12 +56,14 @@ class _Begun(msgspec.Struct, array_like=True, frozen=True, tag="begun"):
 
 
 class _Removed(msgspec.Struct, array_like=True, frozen=True, tag="removed"):
-    key: Key
+    who: bytes
+    url: bytes
+    query: bytes
 
 
 class _Purged(msgspec.Struct, array_like=True, frozen=True, tag="purged"):
     by: By
-    value: str
+    value: bytes
     soft: bool
 
 
@@ -87,17 +89,27 @@ def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).hexdigest().encode()
 
 
+def _bytes(text: str) -> bytes:
+    """Of any text, even of what no URL can be."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    """Raises ValueError."""
+    return data.decode("utf-8", "surrogatepass")
+
+
 # -- names ---------------------------------------------------------------------------------------
 
 
 def object_name(prefix: bytes, key: Key) -> bytes:
     # By URL first: so that one can be found whoever answers.
-    return b"%bo:%b:%b" % (prefix, _digest(key.url.encode()), _digest(_encode(key)))
+    return b"%bo:%b:%b" % (prefix, _digest(_bytes(key.url)), _digest(_encode([*map(_bytes, key)])))
 
 
 def objects(prefix: bytes, url: str | None = None) -> bytes:
     """The pattern of their names, or of those of one URL."""
-    return b"%bo:%b" % (prefix, b"*" if url is None else _digest(url.encode()) + b":*")
+    return b"%bo:%b" % (prefix, b"*" if url is None else _digest(_bytes(url)) + b":*")
 
 
 def variant_name(variant: Variant) -> bytes:
@@ -120,9 +132,12 @@ def seal(stored: Stored, order: int, position: Position) -> tuple[bytes, bytes, 
     body = stored.body
     if not isinstance(body, bytes) or len(body) > LARGEST:
         return None
-    tag = _seal(_encode(_Tag(position, stored.key.url, stored.tags)))
-    head = _seal(_encode(_Head(crc32(body), record.encode(stored))))
-    if len(tag) > _LONGEST_TAG or len(head) + len(body) > LARGEST:
+    try:
+        tag = _seal(_encode(_Tag(position, stored.key.url, stored.tags)))
+        head = _seal(_encode(_Head(crc32(body), record.encode(stored))))
+    except ValueError:  # text that is none
+        return None
+    if len(tag) > _LONGEST or len(head) > _LONGEST:
         return None
     return b"%016x" % order + tag, head, body
 
@@ -190,9 +205,9 @@ def entry(node: bytes, what: Key | Purge | None, name: bytes = b"") -> tuple[byt
     """
     said: _Begun | _Removed | _Purged = _Begun()
     if isinstance(what, Key):
-        said = _Removed(what)
+        said = _Removed(*map(_bytes, what))
     elif what is not None:
-        said = _Purged(what.by, what.value, what.soft)
+        said = _Purged(what.by, _bytes(what.value), what.soft)
     return b"n", node, b"k", name, b"w", _encode(said)
 
 
@@ -205,8 +220,8 @@ def entry_of(fields: list[Any]) -> tuple[bytes, Key | Purge | None]:
     if isinstance(said, _Begun):
         return node, None
     if isinstance(said, _Removed):
-        return node, said.key
-    return node, Purge(said.by, said.value, said.soft)
+        return node, Key(_text(said.who), _text(said.url), _text(said.query))
+    return node, Purge(said.by, _text(said.value), said.soft)
 
 
 # -- scripts: what has to happen at once ----------------------------------------------------------
