@@ -104,7 +104,8 @@ class TestAsking:
     def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         asked: list[tuple[object, ...]] = []
 
-        def ask(*args: object) -> str:
+        def ask(*args: object, patience: float) -> str:
+            assert patience == COMMANDS[str(args[1])].patience
             asked.append(args)
             return "hits 3\n"
 
@@ -115,17 +116,39 @@ class TestAsking:
     def test_each_command_is_a_verb(
         self, config: Path, asked: list[tuple[object, ...]], name: str
     ) -> None:
-        result = twistproxy(name, "--config", str(config))
+        words = ["word"] * COMMANDS[name].least
+        result = twistproxy(name, *words, "--config", str(config))
         assert (result.exit_code, result.output) == (0, "hits 3\n")
-        assert asked == [(config.parent / "state/admin.sock", name)]
+        assert asked == [(config.parent / "state/admin.sock", name, *words)]
+
+    def test_options_are_words_too(self, config: Path, asked: list[tuple[object, ...]]) -> None:
+        result = twistproxy("purge", "--tag", "news", "--config", str(config), "--soft")
+        assert result.exit_code == 0
+        assert asked[0][1:] == ("purge", "--tag", "--soft", "news")
+
+    def test_files_are_named_as_from_everywhere(
+        self, config: Path, asked: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(config.parent)
+        twistproxy("warm", "http://a.example/", "urls", "--config", str(config))
+        assert asked[0][1:] == ("warm", "http://a.example/", f"{config.parent}/urls")
+
+    def test_options_and_their_help_are_shown(self) -> None:
+        result = twistproxy("purge", "--help")
+        assert result.exit_code == 0
+        for option, told in COMMANDS["purge"].options.items():
+            assert option in result.output
+            assert told in " ".join(result.output.split())
 
     def test_a_command_that_fails(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "ask", lambda *_: CommandFailed("FILE:1: no\nFILE:2: no"))
+        monkeypatch.setattr(
+            cli, "ask", lambda *_, patience: CommandFailed("FILE:1: no\nFILE:2: no")
+        )
         result = twistproxy("reload", "--config", str(config))
         assert (result.exit_code, result.stderr) == (1, "FILE:1: no\nFILE:2: no\n")
 
     def test_nobody_answers(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "ask", lambda *_: NoAnswer("Connection refused"))
+        monkeypatch.setattr(cli, "ask", lambda *_, patience: NoAnswer("Connection refused"))
         result = twistproxy("stats", "--config", str(config))
         assert result.exit_code == 1
         assert result.stderr == (
@@ -140,8 +163,11 @@ class TestAsking:
         assert (result.exit_code, asked) == (1, [])
         assert len(result.stderr.splitlines()) == 2
 
-    def test_a_word_too_many(self, config: Path) -> None:
-        assert twistproxy("stats", "now", "--config", str(config)).exit_code == 2
+    @pytest.mark.parametrize(
+        "words", [["stats", "now"], ["why"], ["why", "a", "b"], ["purge", "--all", "a"]]
+    )
+    def test_words_that_do_not_fit(self, config: Path, words: list[str]) -> None:
+        assert twistproxy(*words, "--config", str(config)).exit_code == 2
 
 
 class TestHashPassword:
@@ -206,6 +232,7 @@ def test_the_choice_of_the_reactor_is_left_to_twistd() -> None:
 
 
 def test_asking_runs_a_reactor_of_its_own(tmp_path: Path) -> None:
-    code = f"from twistproxy import cli; print(cli.ask(cli.Path({str(tmp_path / 'x')!r}), 'stats'))"
+    asking = f"cli.ask(cli.Path({str(tmp_path / 'x')!r}), 'stats', patience=9)"
+    code = f"from twistproxy import cli; print({asking})"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (told.stdout, told.stderr) == ("No such file or directory\n", "")

@@ -123,10 +123,12 @@ def _asking(command: Command) -> click.Command:
     """The verb that has the running proxy run `command`."""
 
     @_config
-    def callback(file: Path | None, arguments: tuple[str, ...] = ()) -> None:
+    def callback(file: Path | None, arguments: tuple[str, ...] = (), **flags: bool) -> None:
         config, found = _load(file)
         socket = config.state_dir / "admin.sock"
-        outcome = ask(socket, command.name, *arguments)
+        options = [option for option in command.options if flags[_name(option)]]
+        words = [command.name, *options, *map(command.from_here, arguments)]
+        outcome = ask(socket, *words, patience=command.patience)
         if isinstance(outcome, CommandFailed):
             _fail(str(outcome))
         if isinstance(outcome, Exception):
@@ -134,11 +136,28 @@ def _asking(command: Command) -> click.Command:
         click.echo(outcome, nl=False)
 
     if command.arguments:
-        shown = " ".join(command.arguments)
-        callback = click.argument("arguments", nargs=-1, metavar=shown)(callback)
+        callback = click.argument(
+            "arguments",
+            nargs=-1 if command.most > 1 else 1,
+            required=command.least > 0,
+            callback=lambda context, parameter, value: _listed(value),
+            metavar=" ".join(command.arguments),
+        )(callback)
+    for option, told in reversed([*command.options.items()]):
+        callback = click.option(option, _name(option), is_flag=True, help=f"{told}.")(callback)
     return click.command(
         command.name, help=f"Ask the running proxy: {command.help}.", short_help=command.help
     )(callback)
+
+
+def _name(option: str) -> str:
+    return option.lstrip("-")
+
+
+def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
 
 
 for _command in COMMANDS.values():
@@ -146,8 +165,8 @@ for _command in COMMANDS.values():
         cli.add_command(_asking(_command))
 
 
-def ask(socket: Path, *words: str) -> str | Exception:
-    """What the proxy behind `socket` answers, or why it didn't."""
+def ask(socket: Path, *words: str, patience: float) -> str | Exception:
+    """What the proxy behind `socket` answers within so many seconds, or why it didn't."""
     from twisted.internet.defer import Deferred
     from twisted.internet.task import react
 
@@ -158,7 +177,7 @@ def ask(socket: Path, *words: str) -> str | Exception:
     async def ask(reactor: Any) -> None:
         nonlocal outcome
         try:
-            outcome = await client.ask(client.agent(reactor, socket), *words)
+            outcome = await client.ask(client.agent(reactor, socket), *words, patience=patience)
         except Exception as error:
             outcome = error
 

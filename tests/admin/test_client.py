@@ -37,7 +37,7 @@ class FakeProxy:
 def answer(agent: IAgent, *words: str) -> Any:
     """What comes of it: a text or an exception."""
     results: list[Any] = []
-    ensureDeferred(ask(agent, *words)).addBoth(results.append)
+    ensureDeferred(ask(agent, *words, patience=9)).addBoth(results.append)
     (result,) = results
     return result.value if isinstance(result, Failure) else result
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from twistproxy.admin import CommandFailed, ReloadFailed
+from twistproxy.admin import CommandFailed, ReloadFailed, commands
 from twistproxy.admin.commands import COMMANDS, run
+from twistproxy.cache.warm import Busy, Warmed
 
 
 class Table:
@@ -19,11 +21,56 @@ class Table:
         return self.text
 
 
+class Warmer:
+    stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def progress(self) -> Warmed:
+        return Warmed(9, 5, {200: 5}, 0, ())
+
+
+class Desk(Table):
+    """What it was asked; answers a table, now or later."""
+
+    def __init__(self) -> None:
+        super().__init__("the cache's table")
+        self.asked: list[tuple[object, ...]] = []
+        self.warmer = Warmer()
+
+    def why(self, url: str) -> Any:
+        if "://" not in url:
+            raise ValueError(f"{url!r} is not a URL")
+        answer = Table(f"why {url}")
+        return succeed(answer) if "later" in url else answer
+
+    def top(self, count: int) -> Table:
+        return Table(f"top {count}")
+
+    def purge(self, value: str, by: str, soft: bool) -> Deferred[dict[str, int]]:
+        if value == "(":
+            raise ValueError("no RE2 pattern")
+        self.asked.append((value, by, soft))
+        return succeed({"memory": 2, "disk": 3})
+
+    def warm(self, urls: list[str]) -> Deferred[Table]:
+        if "busy" in urls[0]:
+            raise Busy("5 of 9 fetched")
+        if "many" in urls[0]:
+            raise ValueError("too many")
+        self.asked.append(tuple(urls))
+        return succeed(Table("all fetched"))
+
+
 class FakeProxy:
-    cache, policy = Table("the cache's table"), Table("the policy's table")
+    policy = Table("the policy's table")
     pools, parents = Table("the pools' table"), Table("the parents' table")
     connections = Table("the connections' table")
     reloaded: Deferred[list[str]]
+
+    def __init__(self) -> None:
+        self.cache: Any = Desk()
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -51,7 +98,22 @@ ANSWERS = {
     "pools": (["pools"], "the pools' table"),
     "parents": (["parents"], "the parents' table"),
     "connections": (["connections"], "the connections' table"),
+    "why": (["why", "http://a.example/"], "why http://a.example/"),
+    "top": (["top"], "top 10"),
+    "top of so many": (["top", "3"], "top 3"),
+    "warm, how far": (["warm"], "5 of 9 fetched, 5 × 200"),
+    "warm no more": (["warm", "stop"], "5 of 9 fetched, 5 × 200"),
     "help about one": (["help", "reload"], "reload: read the configuration file again"),
+    "help about options": (
+        ["help", "purge"],
+        "purge [--prefix] [--host] [--tag] [--pattern] [--soft] VALUE:"
+        " have the cache forget a URL, or what else is meant\n"
+        "  --prefix  VALUE is what URLs begin with\n"
+        "  --host  VALUE is a host; .example.org: and all below it\n"
+        "  --tag  VALUE is one of an object's tags\n"
+        "  --pattern  VALUE is found in URLs (RE2)\n"
+        "  --soft  make stale, do not forget",
+    ),
     "help about help": (["help", "help"], "help [COMMAND]: this list, or one command's line"),
 }
 
@@ -59,6 +121,69 @@ ANSWERS = {
 @pytest.mark.parametrize(("words", "answer"), ANSWERS.values(), ids=ANSWERS)
 def test_commands_answer(words: list[str], answer: str) -> None:
     assert run(FakeProxy(), words) == answer
+
+
+PURGES = {
+    "a URL": (["http://a.example/"], ("http://a.example/", "url", False)),
+    "softly": (["--soft", "http://a.example/"], ("http://a.example/", "url", True)),
+    "prefix": (["--prefix", "http://a.example/x"], ("http://a.example/x", "prefix", False)),
+    "host": (["a.example", "--host"], ("a.example", "host", False)),
+    "tag, softly": (["--tag", "news", "--soft"], ("news", "tag", True)),
+    "pattern": (["--pattern", r"\.png$"], (r"\.png$", "pattern", False)),
+}
+
+
+def waited_for(answer: object) -> str:
+    assert isinstance(answer, Deferred)
+    return str(answer.result)
+
+
+@pytest.mark.parametrize(("words", "asked"), PURGES.values(), ids=PURGES)
+def test_purge(words: list[str], asked: tuple[object, ...]) -> None:
+    proxy = FakeProxy()
+    assert waited_for(run(proxy, ["purge", *words])) == "memory 2\ndisk 3"
+    assert proxy.cache.asked == [asked]
+
+
+def test_why_may_take_a_while() -> None:
+    assert waited_for(run(FakeProxy(), ["why", "http://later/"])) == "why http://later/"
+
+
+def test_warm_takes_urls_and_files_of_them(tmp_path: Path) -> None:
+    proxy, file = FakeProxy(), tmp_path / "urls"
+    file.write_text("# those\nhttp://a.example/1\nhttp://a.example/2\n")
+    words = ["warm", "http://a.example/0", str(file), "HTTPS://a.example/"]
+    assert waited_for(run(proxy, words)) == "all fetched"
+    urls = [f"http://a.example/{n}" for n in range(3)]
+    assert proxy.cache.asked == [(*urls, "HTTPS://a.example/")]
+
+
+def test_warming_can_be_stopped() -> None:
+    proxy = FakeProxy()
+    run(proxy, ["warm"])
+    assert not proxy.cache.warmer.stopped
+    run(proxy, ["warm", "stop"])
+    assert proxy.cache.warmer.stopped
+
+
+def test_a_list_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "urls"
+    file.write_text("http://a.example/1\n")
+    for path, why in ((tmp_path, "no such file"), ("/dev/zero", "no such file")):
+        with pytest.raises(CommandFailed, match=why):
+            run(FakeProxy(), ["warm", str(path)])
+    monkeypatch.setattr(commands, "LIST", 10)
+    with pytest.raises(CommandFailed, match="it is larger than"):
+        run(FakeProxy(), ["warm", str(file)])
+
+
+def test_words_from_elsewhere_mean_what_they_mean_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = [COMMANDS["warm"].from_here(word) for word in ("http://a/", "stop", "urls", "/urls")]
+    assert told == ["http://a/", "stop", f"{tmp_path}/urls", "/urls"]
+    assert COMMANDS["purge"].from_here("urls") == "urls"
 
 
 def test_help_names_them_all() -> None:
@@ -98,6 +223,17 @@ REFUSED = {
     "unknown": (["nosuch"], "no command 'nosuch'; there are: help, stats,"),
     "too many words": (["stats", "now"], "usage: stats"),
     "help about nothing": (["help", "nosuch"], "no command 'nosuch'"),
+    "a word too few": (["why"], "usage: why URL"),
+    "an option that is none": (["purge", "--all", "a"], "usage: purge [--prefix]"),
+    "why of no URL": (["why", "a"], "'a' is not a URL"),
+    "top of none": (["top", "0"], "'0' is not a number from 1 to 1000"),
+    "top of too many": (["top", "1001"], "'1001' is not a number"),
+    "top of a word": (["top", "ten"], "'ten' is not a number"),
+    "purge by two": (["purge", "--tag", "--host", "a"], "one of --prefix, --host, --tag,"),
+    "purge of nothing": (["purge", "--soft"], "usage: purge"),
+    "purge by no pattern": (["purge", "--pattern", "("], "no RE2 pattern"),
+    "warm while it is warming": (["warm", "http://busy/"], "A list is being fetched: 5 of 9"),
+    "warm too many": (["warm", "http://many/"], "too many"),
 }
 
 

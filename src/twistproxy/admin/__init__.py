@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from twistproxy.cache.desk import Desk
+
 
 class Proxy(Protocol):
     """What the windows look at. The reprs of the live objects are readable tables."""
 
     @property
-    def cache(self) -> object: ...
+    def cache(self) -> Desk: ...
     @property
     def policy(self) -> object: ...
     @property

@@ -18,8 +18,8 @@ from zope.interface import implementer
 
 from twistproxy.admin import CommandFailed
 
-#: Seconds to connect, and for the whole answer: a reload may have a lot to read.
-CONNECT, ANSWER = 5.0, 120.0
+#: Seconds to connect.
+CONNECT = 5.0
 
 #: Bytes that a socket's path may have (unix(7)); Twisted doesn't survive more.
 _PATH = 107
@@ -49,11 +49,14 @@ def agent(reactor: Any, path: Path) -> IAgent:
     return found
 
 
-async def ask(agent: IAgent, *words: str) -> str:
-    """The answer to a command and its arguments. Raises `NoAnswer` or its `CommandFailed`."""
+async def ask(agent: IAgent, *words: str, patience: float) -> str:
+    """The answer to a command and its arguments. Raises `NoAnswer` or its `CommandFailed`.
+
+    patience: seconds for the whole answer.
+    """
     url = "http://localhost/commands/" + "/".join(quote(word, safe="") for word in words)
     try:
-        response = await HTTPClient(agent).post(url, timeout=ANSWER)
+        response = await HTTPClient(agent).post(url, timeout=patience)
         if response.code == 200:
             return str(await response.text("utf-8"))
         problem = await response.json()
