@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import socket
+import struct
 import sys
 import threading
 import weakref
@@ -310,6 +312,40 @@ def test_a_head_and_a_body_that_the_kernel_takes_at_once(
     kernel.send(BULK[:10_000])
     assert (kernel.told, kernel.ends) == ([10_000], [""])
     assert kernel.until() == b"head\r\n\r\n" + BULK[:10_000]
+    kernel.over()
+
+
+def test_a_head_goes_in_one_packet_with_its_body(kernel: Case) -> None:
+    transport = kernel.ours.transport
+    if not isinstance(transport, sendfile.NativeTransport):
+        pytest.skip("Twisted's own writes in the next turn")
+    transport.writeSequence([b"head", b"\r\n", b"\r\n"])
+    kernel.send(b"body")
+    info = transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+    (packets,) = struct.unpack_from("=I", info, 156)  # with data, in struct tcp_info
+    assert packets == 1
+    assert kernel.until(12) == b"head\r\n\r\nbody"
+    kernel.machine.turns()
+    assert kernel.until(12) == b"head\r\n\r\nbody"
+    kernel.over()
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 7])
+def test_a_head_of_which_the_kernel_takes_some(
+    kernel: Case, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(socket.socket):
+        def send(self, data: Any, flags: int = 0) -> int:
+            if not room:
+                raise BlockingIOError
+            return super().send(data[:room], flags)
+
+    kernel.ours.transport.write(b"he")
+    kernel.ours.transport.write(b"ad\r\n\r\n")
+    monkeypatch.setattr(socket, "socket", Full)
+    kernel.send()
+    assert kernel.until(8 + len(BULK)) == b"head\r\n\r\n" + BULK
+    assert kernel.ends == [""]
     kernel.over()
 
 
