@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rfc9111.table import MAY, MUST, MUST_NOT, SHOULD, Like, Row, Step, fetch, hit, says
+from rfc9111.table import CLOSES, MAY, MUST, MUST_NOT, SHOULD, Like, Row, Step, fetch, hit, says
 
 KEPT = "Cache-Control: max-age=3600"
 JSON = "Content-Type: application/json"
@@ -301,6 +301,39 @@ ROWS = [
         MUST_NOT,
         "What is private answers one request.",
         fetch(says("Cache-Control: private, max-age=60", delay=0.3), together=3, times=3),
+    ),
+    Row(
+        "collapsed_not_for_credentials",
+        "9111 §3.5",
+        MUST_NOT,
+        "Requests with Authorization don't share an answer.",
+        fetch(
+            says(KEPT, delay=0.3),
+            crowd=(("Authorization: Basic YTpi",), ("Authorization: Basic Yzpk",)),
+            times=2,
+        ),
+    ),
+    Row(
+        "collapsed_not_for_what_sets_cookies",
+        "9111 §7.3",
+        MAY,
+        "What sets a cookie answers one request.",
+        fetch(says(KEPT, "Set-Cookie: a=1", delay=0.3), together=3, times=3),
+    ),
+    Row(
+        "collapsed_and_broken_off",
+        "9111 §3.3",
+        MUST_NOT,
+        "Where the answer breaks off nobody gets it as if it were whole.",
+        fetch(says(KEPT, body="0123456789", cut=True, delay=0.3), together=3, status=0),
+        fetch(says(KEPT)),
+    ),
+    Row(
+        "collapsed_and_not_answered",
+        "9111 §4",
+        MAY,
+        "Where no answer comes all are told so.",
+        fetch(CLOSES, together=3),
     ),
     Row(
         "collapsed_not_for_posts",

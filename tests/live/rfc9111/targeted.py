@@ -14,6 +14,7 @@ from rfc9111.table import (
     not_reused,
     reused,
     says,
+    stale,
 )
 
 DATE = "Date: {now}"
@@ -131,6 +132,47 @@ ROWS = [
             *not_reused(f"CDN-Cache-Control: {directive}", LONG, "Expires: {now+10000}", DATE),
         )
         for directive in ("private", "no-cache", "no-store")
+    ),
+    Row(
+        "cdn_beats_public",
+        "9213 §2.2",
+        MUST,
+        "Cache-Control is ignored: were it public.",
+        fetch(
+            says("Cache-Control: public, max-age=60", "CDN-Cache-Control: max-age=60"),
+            "Authorization: Basic YTpi",
+        ),
+        fetch(says(LONG)),
+    ),
+    Row(
+        "cdn_public",
+        "9213 §2.2",
+        MAY,
+        "public for CDNs allows what public does.",
+        fetch(says("CDN-Cache-Control: public, max-age=60"), "Authorization: Basic YTpi"),
+        hit(),
+    ),
+    Row(
+        "cdn_stale_while_revalidate",
+        "9213 §2.2",
+        MAY,
+        "stale-while-revalidate for CDNs allows what that does.",
+        fetch(
+            says(
+                "CDN-Cache-Control: max-age=60, stale-while-revalidate=3600",
+                "Age: 100",
+                'ETag: "a"',
+            )
+        ),
+        stale(says(LONG, 'ETag: "a"', status=304)),
+    ),
+    Row(
+        "cdn_private_field",
+        "9213 §2.2",
+        MUST_NOT,
+        "private of a field for CDNs keeps that field out.",
+        fetch(says('CDN-Cache-Control: max-age=60, private="X-A"', "X-A: 1", "X-B: 1")),
+        hit(shows={"x-a": None, "x-b": "1"}),
     ),
     Row(
         "cdn_no_cache_is_confirmed",

@@ -448,6 +448,15 @@ ROWS = [
         remark="It goes on as HEAD.",
     ),
     Row(
+        "confirms_with_head",
+        "9111 §4.3.1",
+        MAY,
+        "A HEAD for what is stale asks with our conditions; 304 confirms what is stored.",
+        fetch(says(OLD, AGE, TAG)),
+        confirm(SAME, method="HEAD", asked_with="HEAD", got={"if-none-match": '"a"'}),
+        hit(),
+    ),
+    Row(
         "confirmed_for_a_client_with_the_same",
         "9111 §4.3.2",
         SHOULD,
