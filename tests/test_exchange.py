@@ -526,6 +526,20 @@ def test_a_part_does_not_answer_for_the_whole() -> None:
     play.over(cached="miss")
 
 
+def test_put_together_they_have_the_fields_of_both() -> None:
+    play = Play()
+    for part, field in (("0-9", "X-A: old"), ("10-25", "X-B: new")):
+        play.ask(GET, f"Range: bytes={part}")
+        if play._dials:
+            play.connect()
+        first, last = map(int, part.split("-"))
+        told = f"Content-Range: bytes {part}/26"
+        body = LETTERS[first : last + 1]
+        play.answer("206 Partial", FRESH, 'ETag: "1"', told, field, body=body)
+    play.ask(GET)
+    assert (play.field("X-A"), play.field("X-B"), play.body) == ("old", "new", LETTERS)
+
+
 # -- what lies in a file --
 
 
@@ -619,6 +633,9 @@ def test_a_querys_content_is_in_its_key() -> None:
     play.ask(GET)
     play.answer("200 OK", body=b"got")
     play.over(cached="miss")
+    play.ask("DELETE http://a.test/ HTTP/1.1")
+    play.answer("200 OK")
+    assert queries(play, b"blue").status == 0, "it is outdated, too"
 
 
 def test_a_query_too_long_for_a_key_is_sent_on() -> None:
@@ -874,7 +891,24 @@ def test_what_may_not_be_stale_is_not_served_so(said: str) -> None:
     play.after(10)
     play.ask(GET)
     play.refuse()
-    play.over(status=502)
+    play.over(status=504)
+
+
+SAID_LATER = {
+    "no-store": (("200 OK", "Cache-Control: no-store"), 0),
+    "private": (("404 Not Found", "Cache-Control: private"), 0),
+    "a client's own": (("403 Forbidden", "Cache-Control: no-store"), 1),
+}
+
+
+@pytest.mark.parametrize(("answer", "left"), SAID_LATER.values(), ids=SAID_LATER)
+def test_what_is_not_for_a_cache_any_more_leaves_it(answer: tuple[str, ...], left: int) -> None:
+    play = Play()
+    play.exchange(GET, "Cache-Control: max-age=5, stale-while-revalidate=60")
+    play.after(10)
+    play.ask(GET)
+    play.answer(*answer)
+    assert play.cache.snapshot()["objects"] == left
 
 
 @pytest.mark.parametrize("idle", [1, 2])

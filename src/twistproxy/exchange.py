@@ -66,6 +66,8 @@ _COUNTED: Final = (b"OPTIONS", b"TRACE")
 _ASK_FOR_NEWS: Final = frozenset({b"if-none-match", b"if-modified-since"})
 #: With these a request may get something else than the next one.
 _OWN_ANSWER: Final = _ASK_FOR_NEWS | {b"range"}
+#: What a fetch for everybody does without.
+_THE_CLIENTS: Final = _OWN_ANSWER | {b"cache-control", b"if-range", b"pragma"}
 #: What a TRACE does not show of its own request (RFC 9110 §9.3.8).
 _SECRETS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
@@ -413,7 +415,7 @@ class Exchange:
         if cache.flights.get(key, self.generation) is not None:
             return  # somebody is on the way
         other = Exchange(self.road, Nobody(self.peer), self.service, self.side)
-        fields = request.fields.without(_ASK_FOR_NEWS)
+        fields = request.fields.without(_THE_CLIENTS)
         other.background = True
         other.request = Request(b"GET", request.target, fields, request.version)
         other.target, other.route = self.target, self.route
@@ -595,7 +597,7 @@ class Exchange:
             return
         self._stale = None
         self._go_on()
-        self.store(response, length)
+        self.store(response, length, stale)
         if self._writer is not None and data:
             self._writer.write(data)
         if pages.tells_of_an_error(response) and self.service.cloaks(self):
@@ -644,8 +646,8 @@ class Exchange:
 
     # -- store ------------------------------------------------------------------------
 
-    def store(self, response: Response, length: int | None) -> None:
-        """May we keep it?"""
+    def store(self, response: Response, length: int | None, stale: Stale | None) -> None:
+        """May we keep it? stale: in whose place."""
         request, cache, key = self.request, self.road.cache, self._key
         assert request is not None
         if key is None:  # a CONNECT that the parent refused
@@ -658,6 +660,8 @@ class Exchange:
         self._writer = cache.store(
             key, request, response, self.requested, now, length, self.service.writes
         )
+        if stale is not None and self._writer is None:
+            cache.supersede(stale.stored, response)
         self.cache_status = CacheStatus(
             fwd=self.cache_status.fwd,
             fwd_status=response.status,
@@ -931,6 +935,10 @@ class Exchange:
             self._leg_done()
             self._reply_outdated(stale, "stale-if-error")
             return
+        if stale is not None and problem.status in ERRORS and not self.status:
+            fresh = stale.stored.freshness
+            if fresh.strict or fresh.validate:
+                problem = problem.as_status(504)  # RFC 9111 §5.2.2.2
         self.error = problem.name
         if problem.name != "http_request_denied":
             self.road.counts.errors += 1

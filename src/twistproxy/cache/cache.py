@@ -12,7 +12,7 @@ here.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -52,6 +52,12 @@ _SPECIAL = frozenset(
 )
 # Without one of these a response is neither fresh nor can it be confirmed.
 _REUSED_BY = frozenset({b"cache-control", b"etag", b"expires", b"last-modified", *TARGETED})
+
+# Answers that speak for everybody, and of those the refusals that aren't of one client's making.
+_SUPERSEDING: Final = frozenset({200, 301, 308, 404, 410})
+_SAID_BY_THE_RESPONSE: Final = frozenset(
+    {"must-understand", "no-freshness", "no-store", "not-heuristic", "private", "set-cookie"}
+)
 
 _log = Logger()
 
@@ -276,6 +282,12 @@ class Cache:
             return "no-freshness"
         return refusal
 
+    def supersede(self, stale: Stored, response: Response) -> None:
+        """Forget what is stale, since the answer that was given in its place says of itself that
+        it isn't for a cache; see `refusal`."""
+        if response.status in _SUPERSEDING and self.refusal in _SAID_BY_THE_RESPONSE:
+            self._tiers.remove(stale.key)
+
     def refresh(
         self, stale: Stale, response: Response, requested: float, received: float
     ) -> Hit | None:
@@ -323,6 +335,9 @@ class Cache:
         gone = 0
         for key in keys:
             gone += self._tiers.remove(key)
+            for query in self._memory.keys(key.url):
+                if query.who == key.who:
+                    gone += self._memory.remove(query)
             self._outdated.key(key, now)
         self._invalidated += gone
         return gone
@@ -434,7 +449,17 @@ class Cache:
             if not isinstance(old.body, Parts):
                 return False
             if old.body.length == body.length:
-                stored.fill(_together(old.body, body))
+                stored = Stored(
+                    stored.key,
+                    stored.variant,
+                    stored.status,
+                    stored.reason,
+                    conditional.updated(old.fields, stored.fields),
+                    stored.freshness,
+                    stored.made,
+                    _together(old.body, body),
+                    stored.tags,
+                )
         if isinstance(stored.body, Parts) and (whole := stored.body.whole()) is not None:
             stored.fill(whole)
             return self._tiers.put(stored, superseded)

@@ -43,8 +43,10 @@ class Outdated:
         """Whether what was asked for then may have been outdated since."""
         if asked <= self._forgotten:
             return True
-        if self._keys and asked <= self._keys.get(stored.key, -inf):
-            return True
+        if self._keys:
+            key = stored.key
+            if asked <= self._keys.get(key._replace(query="") if key.query else key, -inf):
+                return True
         for when, purge in reversed(self._purges):
             if when < asked:
                 return False

@@ -84,9 +84,15 @@ class Tiers:
             waiting.callback(None)
 
     def put(self, stored: Stored, instead_of: Iterable[Stored] = ()) -> bool:
-        """Keep it wherever there is room: whether anybody does."""
+        """Keep it wherever there is room: whether anybody does.
+
+        The answer to a QUERY in memory only: elsewhere nobody finds it by its URL, when that is
+        outdated.
+        """
         instead_of = list(instead_of)
         kept = self.memory.put(stored, instead_of)
+        if stored.key.query:
+            return kept
         for store in self.behind.values():
             kept = store.put(stored, instead_of) or kept
         return kept
