@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from certificates import Authority
 from clients import need
 from program import PATIENCE, free_port, until
 
@@ -16,19 +17,23 @@ from program import PATIENCE, free_port, until
 class Redis:
     """A running redis-server that keeps what it has when it is stopped, not when it is killed.
 
-    url: by TCP. unix: by its socket.
+    With an authority it speaks TLS for localhost, on another port.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, authority: Authority | None = None) -> None:
         self._program = need("redis-server")
         self._options = options
+        self.authority = authority
         self._process: subprocess.Popen[bytes] | None = None
         # A socket's path is short; pytest's own folders are not.
         self.folder = Path(tempfile.mkdtemp(prefix="redis"))
         self.port = free_port()
         self.socket = self.folder / "socket"
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.unix = f"unix://{self.socket}"
+        if authority is not None:
+            self.tls_port = free_port()
+            chain, key = authority.issue("localhost")
+            self._options += ("--tls-port", str(self.tls_port), "--tls-auth-clients", "no")
+            self._options += ("--tls-cert-file", str(chain), "--tls-key-file", str(key))
         self.start()
 
     def start(self) -> None:
