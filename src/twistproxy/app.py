@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,9 @@ from twistproxy import __version__, admin, logs
 from twistproxy.admin.access_log import FORMATS, AccessLog, LogFile
 from twistproxy.admin.api import Api
 from twistproxy.cache.cache import Cache
+from twistproxy.cache.desk import Desk
 from twistproxy.cache.stores.memory import MemoryStore
+from twistproxy.cache.warm import Warmer
 from twistproxy.config import load, model
 from twistproxy.config.errors import Fault
 from twistproxy.config.model import Config
@@ -75,6 +78,10 @@ class CannotRun(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+
+class NotFetched(Exception):
+    """There was no answer; the text is an error's name (RFC 9209)."""
 
 
 @frozen
@@ -144,14 +151,17 @@ class Proxy:
         self.sweep = Sweep(reactor)
         self.terms = Terms(config.limits, config.timeouts)
         self.connections = Clients(self.terms, self.sweep)
-        self.cache = Cache(MemoryStore(config.cache.memory), config.cache)
+        memory = MemoryStore(config.cache.memory, partial(reactor.callLater, 0))
+        self._cache = Cache(memory, config.cache)
+        warmer = Warmer(self.fetch, partial(reactor.callLater, 0))
+        self.cache = Desk(self._cache, warmer, wall, self._our_ports, self._who_may_answer)
         compiled = compile_config(config, file, wall())
         self._access_log = self._open_log(config)
         self._means = Means(Dialler(reactor), self.sweep, self.terms, self._judge_loop)
         self._destinations = Destinations(self._means)
         self.road = Road(
             generation=self._generation(config, compiled, None),
-            cache=self.cache,
+            cache=self._cache,
             terms=self.terms,
             sweep=self.sweep,
             clock=reactor,
@@ -253,10 +263,11 @@ class Proxy:
             f"{exchanges['total']} exchanges, {exchanges['active']} active"
         )
 
-    def fetch(self, url: str) -> Deferred[Exchange]:
+    def fetch(self, url: str) -> Deferred[int]:
         """Ask for a URL on the road, as a client on this machine would, for the cache's sake.
 
-        Fires with the exchange when that is over. Raises ValueError for what is no http URL.
+        Fires with the answer's status, fails with `NotFetched` where there is none. Raises
+        ValueError for what is no http URL.
         """
         target = uri.absolute(url.encode("latin-1", "replace"))
         if isinstance(target, Problem):
@@ -268,7 +279,20 @@ class Proxy:
         assert door is not None
         request = Request(b"GET", target.url.encode(), Fields([(b"Host", target.host_line[2])]))
         exchange = door.begin(Nobody(peer, lambda: over.callback(None)), request, 0)
-        return over.addCallback(lambda _: exchange)
+
+        def status(_: None) -> int:
+            if exchange.error is not None:
+                raise NotFetched(exchange.error)
+            return exchange.status
+
+        return over.addCallback(status)
+
+    def _our_ports(self) -> set[int]:
+        return self._reverse.ports if self._reverse is not None else set()
+
+    def _who_may_answer(self) -> list[str]:
+        """As the keys of the cache have it."""
+        return ["open", *(f"pool:{name}" for name in self.config.pools)]
 
     # -- start and end ----------------------------------------------------------------
 
@@ -412,7 +436,7 @@ class Proxy:
         else:
             self._access_log.reopen()
         self.terms.limits, self.terms.timeouts = kept.limits, kept.timeouts
-        self.cache.configure(kept.cache)
+        self._cache.configure(kept.cache)
         self._certificates = compiled.certificates
         self._server_tls.replace(compiled.certificates)
         if self._forward is not None and kept.forward is not None:

@@ -1112,6 +1112,8 @@ class Exchange:
         counts.active -= 1
         counts.bytes_in += self.bytes_in
         counts.bytes_out += self.bytes_out
+        if self.cache_status is not _NOT_ASKED:
+            road.cache.shares[self.side].count(self.cached, self.bytes_out)
         if self.background:
             counts.background += 1
             return

@@ -21,6 +21,8 @@ from twisted.logger import Logger
 from twistproxy.cache.flights import Flights
 from twistproxy.cache.outdated import Outdated
 from twistproxy.cache.purge import Purge, tags_of
+from twistproxy.cache.refusals import Refusals
+from twistproxy.cache.stats import SIDES, Share
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import Store
 from twistproxy.cache.stores.memory import MemoryStore
@@ -114,8 +116,6 @@ class Cache:
         "_stale",
         "_stored",
         "_tag_fields",
-        "_terms",
-        "_tiers",
         "_writers",
         "collapse",
         "enabled",
@@ -123,6 +123,10 @@ class Cache:
         "grace",
         "max_object",
         "refusal",
+        "refusals",
+        "shares",
+        "terms",
+        "tiers",
     )
 
     def __init__(
@@ -130,17 +134,19 @@ class Cache:
     ) -> None:
         #: Why the last `store` gave None, a token for Cache-Status' detail; read it at once.
         self.refusal: str | None = None
+        self.refusals = Refusals()
         self.flights = Flights()
+        self.shares = {side: Share() for side in SIDES}
         self._memory = memory
         self._outdated = Outdated()
-        self._tiers = Tiers(memory, behind or {}, self._outdated)
+        self.tiers = Tiers(memory, behind or {}, self._outdated)
         self._writers: dict[Writer, None] = {}
         self._hits = self._misses = self._stale = self._bypassed = 0
         self._stored = self._revalidated = self._invalidated = self._purged = 0
         self._use(terms)
 
     def _use(self, terms: model.Cache) -> None:
-        self._terms = terms
+        self.terms = terms
         self._tag_fields = tuple(name.lower().encode() for name in terms.tag_fields)
         self.enabled = terms.enabled
         self.collapse: bool = terms.collapse
@@ -234,26 +240,41 @@ class Cache:
         """
         if request.method == b"HEAD":
             self._compare(key, request, response, requested, received)
-        self.refusal = refusal = self._refusal(request, response, length, written)
-        if refusal is not None:
-            return None
-        stored = self._prepare(key, request, response, requested, received)
+        refusal = self._refusal(request, response, length, written)
+        if refusal is None:
+            stored = self._prepare(key, request, response, requested, received)
+            writer = self._open(stored, request, response, requested, received, length)
+            if isinstance(writer, Writer):
+                self.refusal = None
+                return writer
+            refusal = writer
+        self.refusal = refusal
+        self.refusals.note(key, refusal, received)
+        return None
+
+    def _open(
+        self,
+        stored: Stored,
+        request: Request,
+        response: Response,
+        requested: float,
+        received: float,
+        length: int | None,
+    ) -> Writer | str:
+        """A writer for the body; a token where there can't be one."""
         if not _reusable(stored, received):
-            self.refusal = "no-freshness"
-            return None
+            return "no-freshness"
         if response.status == 206:
             part = received_part(response, length)
             if part is None or part.span is None or part.length is None:
-                self.refusal = "partial"
-                return None
+                return "partial"
             stored.fill(Parts(part.length, ((part.span.start, b""),)))
             length = part.span.size
         writer = Writer(self, request, stored, requested, length)
-        if stored.head_size + (length or 0) > self._memory.limit or not self.reserve(
-            writer, stored.head_size
-        ):
-            self.refusal = "no-room"
-            return None
+        if stored.head_size + (length or 0) > self._memory.limit:
+            return "no-room"
+        if not self.reserve(writer, stored.head_size):
+            return "no-room"
         self._writers[writer] = None
         return writer
 
@@ -270,7 +291,7 @@ class Cache:
             return "method"
         if length is not None and length > self.max_object:
             return "too-large"
-        negative_ttl = self._terms.negative_ttl
+        negative_ttl = self.terms.negative_ttl
         refusal = caching.may_store(
             request, response, negative_ttl=negative_ttl, written=written, parts=True
         )
@@ -286,7 +307,7 @@ class Cache:
         """Forget what is stale, since the answer that was given in its place says of itself that
         it isn't for a cache; see `refusal`."""
         if response.status in _SUPERSEDING and self.refusal in _SAID_BY_THE_RESPONSE:
-            self._tiers.remove(stale.key)
+            self.tiers.remove(stale.key)
 
     def refresh(
         self, stale: Stale, response: Response, requested: float, received: float
@@ -297,7 +318,7 @@ class Cache:
         """
         old = stale.stored
         if not conditional.confirms(old.fields, response.fields):
-            self._tiers.remove(old.key)
+            self.tiers.remove(old.key)
             return None
         self._revalidated += 1
         new = self._renew(old, stale.request, response, requested, received)
@@ -319,12 +340,12 @@ class Cache:
         new.uses = old.uses
         if old not in self._memory.get(old.key):
             return new  # it has left meanwhile, perhaps was invalidated: not back in by this
-        negative_ttl = self._terms.negative_ttl
+        negative_ttl = self.terms.negative_ttl
         refusal = caching.may_store(request, head, negative_ttl=negative_ttl)
         if refusal is None or refusal == "cookie":  # that it was stored without one was confirmed
             self.keep(new, request, requested)
         elif caching.may_store(_ANYBODY, head, negative_ttl=negative_ttl) is not None:
-            self._tiers.remove(old.key)  # no longer for anybody, not just not by this request
+            self.tiers.remove(old.key)  # no longer for anybody, not just not by this request
         return new
 
     def invalidate(self, keys: Iterable[Key], now: float) -> int:
@@ -334,7 +355,7 @@ class Cache:
         """
         gone = 0
         for key in keys:
-            gone += self._tiers.remove(key)
+            gone += self.tiers.remove(key)
             for query in self._memory.keys(key.url):
                 if query.who == key.who:
                     gone += self._memory.remove(query)
@@ -347,7 +368,7 @@ class Cache:
 
         None if there is nothing to wait for.
         """
-        return self._tiers.bring(key, now) if self.enabled and self._tiers.behind else None
+        return self.tiers.bring(key, now) if self.enabled and self.tiers.behind else None
 
     def purge(self, purge: Purge, now: float) -> Deferred[dict[str, int]]:
         """Forget what it matches, or make it stale: how many objects each store had of them.
@@ -355,7 +376,7 @@ class Cache:
         What was asked for before `now` and is still on its way isn't stored either.
         """
         self._outdated.purge(purge, now)
-        return self._tiers.purge(purge, now).addCallback(self._count_purged)
+        return self.tiers.purge(purge, now).addCallback(self._count_purged)
 
     def _count_purged(self, counts: dict[str, int]) -> dict[str, int]:
         self._purged += sum(counts.values())
@@ -364,12 +385,12 @@ class Cache:
     def clear(self) -> Deferred[dict[str, int]]:
         """Forget everything, what is on its way too: how many objects each store had."""
         self._abandon_all()
-        return self._tiers.clear()
+        return self.tiers.clear()
 
     def lost(self, stored: Stored, why: str) -> None:
         """Its body can't be read any more: forget it."""
         _log.warn("{stored} is lost: {why}", stored=stored, why=why)
-        self._tiers.remove(stored.key)
+        self.tiers.remove(stored.key)
 
     def configure(self, terms: model.Cache) -> None:
         """New bounds; what fits them stays."""
@@ -380,7 +401,7 @@ class Cache:
 
     def close(self) -> Deferred[Any]:
         """The stores behind memory keep what they can."""
-        return self._tiers.close()
+        return self.tiers.close()
 
     def snapshot(self) -> dict[str, Any]:
         """Figures for the console, metrics and API; sizes in bytes."""
@@ -402,8 +423,8 @@ class Cache:
             "collapsed": self.flights.joined,
             "flights": len(self.flights),
             **{
-                name: {**store.snapshot(), "brought": self._tiers.brought[name]}
-                for name, store in self._tiers.behind.items()
+                name: {**store.snapshot(), "brought": self.tiers.brought[name]}
+                for name, store in self.tiers.behind.items()
             },
         }
 
@@ -413,7 +434,7 @@ class Cache:
     def _prepare(
         self, key: Key, request: Request, response: Response, requested: float, received: float
     ) -> Stored:
-        terms, part = self._terms, response.status == 206
+        terms, part = self.terms, response.status == 206
         fields = caching.stored_fields(response.fields, received, part)
         return Stored(
             key,
@@ -436,7 +457,7 @@ class Cache:
         if isinstance(stored.body, Parts):
             kept = self._keep_part(stored, stored.body, superseded)
         else:
-            kept = self._tiers.put(stored, superseded)
+            kept = self.tiers.put(stored, superseded)
         self._stored += kept
         return kept
 
@@ -462,7 +483,7 @@ class Cache:
                 )
         if isinstance(stored.body, Parts) and (whole := stored.body.whole()) is not None:
             stored.fill(whole)
-            return self._tiers.put(stored, superseded)
+            return self.tiers.put(stored, superseded)
         return self._memory.put(stored, superseded)
 
     def _compare(
@@ -473,7 +494,7 @@ class Cache:
         if old is None or response.status != 200:
             return
         if old.status != 200 or not conditional.same_head(old.fields, old.length, response.fields):
-            self._invalidated += self._tiers.remove(key)
+            self._invalidated += self.tiers.remove(key)
         else:
             self._renew(old, request, response, requested, received)
 
