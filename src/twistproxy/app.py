@@ -274,8 +274,9 @@ class Proxy:
             raise ValueError(target.text)
         over: Deferred[None] = Deferred()
         peer = Peer("127.0.0.1", 0, 0, tls=target.scheme == "https")
-        # The forward side knows which hosts are the reverse side's.
-        door = self._forward or self._reverse
+        door: Forward | Reverse | None = self._forward  # which knows hosts of the reverse side
+        if self._reverse is not None and (door is None or target.port in self._our_ports()):
+            door = self._reverse
         assert door is not None
         request = Request(b"GET", target.url.encode(), Fields([(b"Host", target.host_line[2])]))
         exchange = door.begin(Nobody(peer, lambda: over.callback(None)), request, 0)
