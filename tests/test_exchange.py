@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from road import DATE, FRESH, NOW, Client, Play, answer, configured, counted
+from twistproxy.cache.slices import SLICE
 from twistproxy.cache.stores.memory import MemoryStore
-from twistproxy.exchange import REPLAYED, SLICE, Exchange
+from twistproxy.exchange import REPLAYED, Exchange
 from twistproxy.http import errors
 from twistproxy.http.dates import format_date
 from twistproxy.net.dial import Reason

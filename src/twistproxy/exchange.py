@@ -12,7 +12,6 @@ What the two doors do differently is their `Service`; what is the same for all i
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -25,6 +24,7 @@ from twisted.python.failure import Failure
 from twistproxy.cache.broadcast import Broadcast, Reading
 from twistproxy.cache.cache import Hit, Stale
 from twistproxy.cache.flights import Flight, Wave, may_share
+from twistproxy.cache.slices import SLICE, Slices, of_spans
 from twistproxy.cache.stored import InFile, Key
 from twistproxy.cache.writer import Writer
 from twistproxy.http import conditional, errors, hops, pages, ranges, uri
@@ -56,8 +56,6 @@ _log = Logger()
 COMPILED: Final = not __file__.endswith(".py")
 #: Bytes of a request's body that are kept so that another server can get it, too.
 REPLAYED: Final = 64 << 10
-#: Bytes of a stored body that are written at once; the rest when the client has read these.
-SLICE: Final = 256 << 10
 #: A CONNECT that was not answered has opened nothing.
 _REPEATED: Final = IDEMPOTENT | {b"CONNECT"}
 #: Methods that Max-Forwards counts for (RFC 9110 §7.6.2).
@@ -90,57 +88,10 @@ _IN_A_WORD: Final = {
 }
 
 
-def _of_spans(
-    response: Response, spans: list[Span], length: int
-) -> tuple[Response, Iterable[bytes | Span], int]:
-    """The head, the pieces and their length that answer a request for these parts."""
-    if not spans:
-        return ranges.not_satisfiable(response, length), (), 0
-    boundary = secrets.token_hex(16).encode()
-    head = ranges.partial(response, spans, length, boundary)
-    size = ranges.size_of(response, spans, length, boundary)
-    return head, ranges.pieces(response, spans, length, boundary), size
-
-
 @lru_cache(256)
 def _passed(rule: str | None) -> Line:
     """What Proxy-Status says where nothing went wrong."""
     return line(b"Proxy-Status", pages.proxy_status(None, NAME, rule=rule))
-
-
-class _Slices:
-    """A body in memory, or pieces of it, a slice at a time; read like a `Reading`."""
-
-    broken = False
-
-    def __init__(self, body: bytes | Parts, pieces: Iterable[bytes | Span]) -> None:
-        self._body = body
-        self._pieces = _sliced(pieces)
-        self._next = next(self._pieces, None)
-
-    def take(self) -> bytes:
-        piece, body = self._next, self._body
-        self._next = next(self._pieces, None)
-        if not isinstance(piece, Span):
-            return piece or b""
-        if isinstance(body, Parts):
-            return body.get(piece) or b""
-        return body[piece.start : piece.end]
-
-    @property
-    def ended(self) -> bool:
-        return self._next is None
-
-    def leave(self) -> None: ...
-
-
-def _sliced(pieces: Iterable[bytes | Span]) -> Iterator[bytes | Span]:
-    for piece in pieces:
-        if isinstance(piece, Span):
-            for at in range(piece.start, piece.end, SLICE):
-                yield Span(at, min(at + SLICE, piece.end))
-        else:
-            yield piece
 
 
 @define
@@ -191,7 +142,7 @@ class Exchange:
     _body_ended = True
     _trailers: Fields | None = None
     _tried_to_pass = False  # the request's body on in the kernel
-    _reading: Reading | _Slices | None = None  # what the client is sent from
+    _reading: Reading | Slices | None = None  # what the client is sent from
     _cast: Broadcast | None = None  # our answer's body, while others read along
     _flight: Flight | None = None  # ours: others wait for it
     _joined: Flight | None = None  # another's, which we wait for
@@ -816,13 +767,13 @@ class Exchange:
                     response.fields.set(b"Content-Length", b"%d" % length)
                 wanted = ()
             elif (spans := ranges.requested(request, response, length, now)) is not None:
-                response, wanted, length = _of_spans(response, spans, length)
+                response, wanted, length = of_spans(response, spans, length)
         response.fields = response.fields.without(self.service.hides(self))
         if not wanted:
             self._start(response, 0, b"")
             self._finish(None)
         elif isinstance(body, bytes | Parts):
-            self._reading = slices = _Slices(body, wanted)
+            self._reading = slices = Slices(body, wanted)
             self._start(response, length, slices.take())
             self._read_on(slices)
             self._reply_more()
@@ -883,7 +834,7 @@ class Exchange:
                 return
             self._read_on(reading)
 
-    def _read_on(self, reading: Reading | _Slices) -> None:
+    def _read_on(self, reading: Reading | Slices) -> None:
         """Something was read: that may have been all."""
         if reading.ended and self._reading is reading:
             self._reading = None
