@@ -176,6 +176,15 @@ ROWS = [
         fetch(PART, "Range: bytes=0-3"),
     ),
     Row(
+        "invalidation_is_of_answers_to_query",
+        "9111 §4.4",
+        MUST,
+        "Answers to QUERY for that URL are outdated, too.",
+        fetch(says(KEPT), "Content-Type: text/plain", method="QUERY", content="a"),
+        fetch(says(), method="PUT", content="abc"),
+        fetch(says(KEPT), "Content-Type: text/plain", method="QUERY", content="a"),
+    ),
+    Row(
         "unsafe_is_written_through",
         "9111 §4",
         MUST,

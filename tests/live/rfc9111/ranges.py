@@ -522,6 +522,15 @@ ROWS = [
         part("23456789", "2-9", "Range: bytes=2-9"),
     ),
     Row(
+        "parts_have_the_fields_of_the_newer",
+        "9111 §3.4",
+        MUST,
+        "Fields of the newer part take the place of those of the older.",
+        fetch(gives(0, 4, TAG, "X-A: 1", "X-B: 1"), "Range: bytes=0-4"),
+        fetch(gives(5, 9, TAG, "X-A: 2"), "Range: bytes=5-9"),
+        hit(status=200, body=TEN, shows={"x-a": "2", "x-b": "1", "content-length": "10"}),
+    ),
+    Row(
         "part_and_if_none_match",
         "9110 §13.2.2",
         MUST,

@@ -75,6 +75,18 @@ ROWS = [
     ),
     *(
         Row(
+            f"error_against_{name}_when_{how}_is_504",
+            "9111 §5.2.2.2",
+            SHOULD,
+            f"With {directive} the error in the place of something stale is 504.",
+            fetch(says(f"Cache-Control: {directive}", AGE, TAG)),
+            fetch(answer, status=504),
+        )
+        for name, directive in STRICT.items()
+        for how, answer in (("closed", CLOSES), ("down", IS_DOWN))
+    ),
+    *(
+        Row(
             f"not_stale_against_{name}_with_stale_if_error",
             "9111 §4.2.4",
             MUST_NOT,
@@ -289,6 +301,21 @@ ROWS = [
         confirm(says(KEPT, TAG, status=304)),
     ),
     Row(
+        "stale_while_revalidate_of_a_part",
+        "5861 §3",
+        MAY,
+        "A Range of what is stale is served at once; what is asked for meanwhile is the whole.",
+        fetch(says(while_revalidating(3600), AGE, TAG, body="0123456789")),
+        stale(
+            says(KEPT, 'ETag: "b"', body="ABCDEFGHIJ"),
+            "Range: bytes=0-1",
+            status=206,
+            body="01",
+            got={"range": None},
+        ),
+        hit(of=2, status=200, body="ABCDEFGHIJ"),
+    ),
+    Row(
         "stale_while_revalidate_of_head",
         "5861 §3",
         MAY,
@@ -339,6 +366,15 @@ ROWS = [
         fetch(says(while_revalidating(3600), AGE, TAG, "Vary: Foo"), "Foo: 1"),
         stale(says(KEPT, TAG, status=304), "Foo: 1", got={"foo": "1"}),
         hit("Foo: 1"),
+    ),
+    Row(
+        "stale_while_revalidate_of_what_may_not_be_stored",
+        "9111 §4.3.3",
+        MAY,
+        "A newer answer that may not be stored ends the use of the older one.",
+        fetch(says(while_revalidating(3600), AGE, TAG)),
+        stale(says("Cache-Control: no-store")),
+        fetch(says(KEPT)),
     ),
     Row(
         "stale_while_revalidate_fails",

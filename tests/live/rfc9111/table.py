@@ -140,7 +140,7 @@ class Row:
         self, name: str, section: str, level: str, text: str, *steps: Step, remark: str = ""
     ) -> None:
         alone = any(step.answer.status <= 0 or step.answer.cut for step in steps)
-        self.__attrs_init__(name, section, level, text, steps, remark, alone)  # type: ignore
+        self.__attrs_init__(name, section, level, text, steps, remark, alone)
 
 
 def reused(*lines: str, status: int = 200, body: str | None = None) -> tuple[Step, Step]:
