@@ -24,9 +24,10 @@ through its forward proxy, by a real client and an origin that is told what to a
     python -m pytest tests/live/rfc9111                  # all, in seconds
     python -m pytest tests/live/rfc9111 -k no_store      # some
 
-The RFCs are 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1), 5861 (serving stale), 8246 (immutable),
-9211 (Cache-Status), 9213 (targeted fields), 9651 (structured fields), and the QUERY method. Where a
-MAY is not taken, or a sentence can be read in two ways, the row says what we do.
+The RFCs are 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1), 5861 (serving stale), 6585 (more
+statuses), 8246 (immutable), 9211 (Cache-Status), 9213 (targeted fields), 9651 (structured fields),
+and the QUERY method (draft-ietf-httpbis-safe-method-w-body). Where a MAY is not taken, or a
+sentence can be read in two ways, the row says what we do.
 
 Below each requirement is what is sent and seen. *origin* is what the origin answers, *stored* an
 answer that came before, *confirmed* one that the origin was asked about; ``{now-60}`` is a date,
