@@ -53,6 +53,14 @@ class RedisClient(RedisProtocol):  # type: ignore[misc]
         """A Lua script's reply, whenever it comes."""
         return self.eval(script, keys, words)  # type: ignore[no-any-return]
 
+    def _build_command(self, *words: object, **options: object) -> bytes:
+        # Its own takes three times as long, and copies a body four times.
+        parts = [b"*%d\r\n" % len(words)]
+        for word in words:
+            text = word if isinstance(word, bytes) else str(word).encode()
+            parts += b"$%d\r\n" % len(text), text, b"\r\n"
+        return b"".join(parts)
+
     def abort(self) -> None:
         self._ended = None
         self.transport.abortConnection()

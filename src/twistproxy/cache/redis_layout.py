@@ -246,6 +246,7 @@ end
 local left = redis.call('PTTL', object)
 redis.call('HSET', object, 't'..variant, ARGV[2], 'h'..variant, ARGV[3], 'b'..variant, ARGV[4])
 if left < tonumber(ARGV[5]) then redis.call('PEXPIRE', object, ARGV[5]) end
+if redis.call('HLEN', object) == 3 then return 1 end
 local size, all = 0, {}
 for _, name in ipairs(redis.call('HKEYS', object)) do
   if string.sub(name, 1, 1) == 't' then
@@ -301,12 +302,30 @@ end
 return all
 """
 
-# KEYS: object. ARGV: variant, its t as it was seen, a new h ("": it goes). 1 if that was done.
-CHANGE: Final = b"""
-if redis.call('HGET', KEYS[1], 't'..ARGV[1]) ~= ARGV[2] then return 0 end
-if ARGV[3] == '' then
-  return redis.call('HDEL', KEYS[1], 't'..ARGV[1], 'h'..ARGV[1], 'b'..ARGV[1]) > 0 and 1 or 0
+# KEYS: objects. ARGV: a variant of each. Their h.
+HEADS: Final = b"""
+local all = {}
+for i, object in ipairs(KEYS) do
+  all[i] = redis.call('HGET', object, 'h'..ARGV[i])
 end
-redis.call('HSET', KEYS[1], 'h'..ARGV[1], ARGV[3])
-return 1
+return all
+"""
+
+# KEYS: objects. ARGV: for each a variant, its t as it was seen, a new h ("": it goes). For each
+# 1 if that was done.
+CHANGE: Final = b"""
+local all = {}
+for i, object in ipairs(KEYS) do
+  local variant, seen, head = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
+  if redis.call('HGET', object, 't'..variant) ~= seen then
+    all[i] = 0
+  elseif head == '' then
+    redis.call('HDEL', object, 't'..variant, 'h'..variant, 'b'..variant)
+    all[i] = 1
+  else
+    redis.call('HSET', object, 'h'..variant, head)
+    all[i] = 1
+  end
+end
+return all
 """

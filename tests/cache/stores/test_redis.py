@@ -233,6 +233,14 @@ def test_several_purges_at_once_are_counted_apart(node: Node) -> None:
     assert figure(node, "owed") == 0
 
 
+def test_what_a_soft_and_a_hard_purge_mean_goes(node: Node) -> None:
+    node.put(make(node, tags=("t",)))
+    node.store.purge(Purge("tag", "other"), 0)  # those that come while it goes on wait together
+    soft, hard = (node.store.purge(Purge("tag", "t", soft), 0) for soft in (True, False))
+    assert (node.fleet.result(soft), node.fleet.result(hard)) == (0, 1)
+    assert keys(node) == []
+
+
 def test_while_a_purge_goes_on_nothing_that_it_means_comes_out(fleet: Fleet) -> None:
     one, other = fleet.node(), fleet.node()
     one.put(make(one, tags=("t",)))

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import errno
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 from os import urandom
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from attrs import Factory, define
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
@@ -65,7 +65,7 @@ CONFIRMABLE: Final = 86400.0
 #: Seconds that anything is kept.
 LONGEST: Final = 30 * 86400.0
 
-# Keys, or log entries, in one command: what Redis does in a fraction of a millisecond.
+# Keys, or log entries, in one command: what keeps Redis busy for a few milliseconds.
 _SLICE: Final = 250
 _AT_ONCE: Final = 100
 # Purges for which all of Redis is gone through at once.
@@ -142,6 +142,15 @@ class _Job:
 
     def end(self) -> None:
         _tell(self.count, self.done)
+
+
+class _Meant(NamedTuple):
+    """By a purge: a variant, with its t as it was seen."""
+
+    job: _Job
+    name: bytes
+    variant: bytes
+    tag: bytes
 
 
 def _tell(count: int, done: Deferred[int]) -> None:
@@ -435,7 +444,8 @@ class RedisStore:
             self._work(self._circuit.line)  # some came meanwhile
 
     async def _go_through(self, line: _Line) -> None:
-        jobs = list(islice(self._jobs, _TOGETHER))
+        # What is meant by several is counted for the first; those that leave nothing come first.
+        jobs = sorted(islice(self._jobs, _TOGETHER), key=lambda job: job.purge.soft)
         for job in jobs:
             if not job.announced:
                 job.since = await self._say(line, job.purge)
@@ -459,39 +469,39 @@ class RedisStore:
     async def _sift(self, line: _Line, names: list[bytes], jobs: list[_Job]) -> int:
         """Do to the objects of those names what the purges say: of how many names."""
         variants = await self._run(line, layout.TAGS, names, [layout.LARGEST])
-        changes: list[tuple[_Job, Deferred[int]]] = []
         everything = next((job for job in jobs if job.purge == EVERYTHING), None)
         if everything is not None:
             names = names[: len(variants)]
             await self._ask(line, "DEL", *names)
             everything.count += sum(len(found) // 2 for found in variants)
             return len(names)
+        meant: list[_Meant] = []
         for name, found in zip(names, variants, strict=False):
             for variant, tag in zip(found[::2], found[1::2], strict=True):
                 try:
                     _, url, tags = layout.tagged(tag)
                 except ValueError:
                     continue  # nobody is ever given it
-                job = next((job for job in jobs if job.purge.matches(url, tags)), None)
-                if job is None:
-                    continue
-                words = [variant, tag, b""]
-                if job.purge.soft:
-                    head = await self._ask(line, "HGET", name, b"h" + variant)
-                    words[2] = layout.outdated(head, job.now)
-                done = line.asked.run(layout.CHANGE, [name], words)
-                changes.append((job, done))
-                if len(changes) >= _AT_ONCE:
-                    await self._count_changes(changes)
-                    changes = []
-        await self._count_changes(changes)
+                for job in jobs:
+                    if job.purge.matches(url, tags):
+                        meant.append(_Meant(job, name, variant, tag))
+                        break
+        for start in range(0, len(meant), _AT_ONCE):
+            await self._change(line, meant[start : start + _AT_ONCE])
         return len(variants)
 
-    async def _count_changes(self, changes: list[tuple[_Job, Deferred[int]]]) -> None:
-        all_done = gatherResults([done for _, done in changes], consumeErrors=True)
-        counts = await all_done.addTimeout(PATIENCE, self._clock)
-        for (job, _), count in zip(changes, counts, strict=True):
-            job.count += count
+    async def _change(self, line: _Line, meant: list[_Meant]) -> None:
+        names = [each.name for each in meant]
+        heads: list[bytes | None] = [None] * len(meant)
+        if any(each.job.purge.soft for each in meant):
+            heads = await self._run(line, layout.HEADS, names, [each.variant for each in meant])
+        words: list[bytes] = []
+        for each, head in zip(meant, heads, strict=True):
+            soft = each.job.purge.soft
+            words += each.variant, each.tag, layout.outdated(head, each.job.now) if soft else b""
+        done = await self._run(line, layout.CHANGE, names, words)
+        for each, count in zip(meant, done, strict=True):
+            each.job.count += count
 
     # -- the log, and what others say --
 
@@ -642,6 +652,6 @@ class RedisStore:
         return line.asked.ask(PATIENCE, *words)
 
     def _run(
-        self, line: _Line, script: bytes, keys: list[bytes], words: list[object]
+        self, line: _Line, script: bytes, keys: list[bytes], words: Sequence[object]
     ) -> Deferred[Any]:
         return line.asked.run(script, keys, words).addTimeout(PATIENCE, self._clock)
