@@ -12,8 +12,10 @@ What the two doors do differently is their `Service`; what is the same for all i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from ipaddress import ip_address
 from typing import Any, Final
 
 from attrs import define
@@ -23,7 +25,9 @@ from twisted.python.failure import Failure
 
 from twistproxy.cache.broadcast import Broadcast, Reading
 from twistproxy.cache.cache import Hit, Stale
+from twistproxy.cache.desk import together
 from twistproxy.cache.flights import Flight, Wave, may_share
+from twistproxy.cache.purge import requested
 from twistproxy.cache.slices import SLICE, Slices, of_spans
 from twistproxy.cache.stored import InFile, Key
 from twistproxy.cache.writer import Writer
@@ -245,6 +249,9 @@ class Exchange:
         if request.method == b"CONNECT":
             self.fetch()
             return
+        if request.method == b"PURGE":
+            self._purge(request, target)
+            return
         key = self.service.key(self, target)
         if isinstance(key, Problem):
             self.fail(key)
@@ -258,6 +265,32 @@ class Exchange:
             self._asking = True  # what it asks for is in its body
             return
         self._look(key)
+
+    def _purge(self, request: Request, target: Target) -> None:
+        """Have the cache forget the target, or what has the request's tags: never passed on."""
+        terms = self.generation.config.cache
+        clients = () if terms.purge is None else terms.purge.clients
+        if not clients:
+            self.fail(errors.METHOD_NOT_ALLOWED.about(method="PURGE"))
+            return
+        if not (self.client and any(ip_address(self.client) in net for net in clients)):
+            self.rule = "cache.purge.clients"
+            self.fail(errors.REQUEST_DENIED.about(what="PURGE"))
+            return
+        names = [name.lower().encode() for name in terms.tag_fields]
+        purges = requested(target, request.fields, names)
+        if isinstance(purges, Problem):
+            self.fail(purges)
+            return
+        now = self.road.wall()
+        taken = together([self.road.cache.purge(purge, now) for purge in purges])
+        taken.addCallback(self._purged)
+
+    def _purged(self, taken: dict[str, int]) -> None:
+        """Say how many objects each store had of what was meant."""
+        if not self.ended:
+            fields = [(b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store")]
+            self.answer(Response(200, Fields(fields)), json.dumps(taken).encode() + b"\n")
 
     def _ask_for(self, content: bytes) -> None:
         """The content of a QUERY is there: it is a part of the key."""
@@ -1063,11 +1096,11 @@ class Exchange:
         counts.active -= 1
         counts.bytes_in += self.bytes_in
         counts.bytes_out += self.bytes_out
-        if self.cache_status is not _NOT_ASKED:
-            road.cache.shares[self.side].count(self.cached, self.bytes_out)
         if self.background:
             counts.background += 1
             return
+        if self.cache_status is not _NOT_ASKED:
+            road.cache.shares[self.side].count(self.cached, self.bytes_out)
         if self.side == "forward":
             counts.forward += 1
         else:

@@ -249,7 +249,8 @@ class Cache:
                 return writer
             refusal = writer
         self.refusal = refusal
-        self.refusals.note(key, refusal, received)
+        if refusal != "method":  # of which nobody wonders
+            self.refusals.note(key, refusal, received)
         return None
 
     def _open(

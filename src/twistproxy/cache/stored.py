@@ -25,7 +25,7 @@ from twistproxy.http.ranges import Parts
 # the stored lines.
 _OBJECT = 1000
 _CHOICE = 225
-_TAG = 64
+_TAG = 160
 _IN_FILE = 300
 _HEAD = 112
 _ADDED = 400
