@@ -326,6 +326,7 @@ SAME: dict[str, tuple[Lines, Lines, bool]] = {  # RFC 9111
     ),
     "3.4_same_date_other_tag": ([ETAG, *OLD], [(b"ETag", b'"b"'), *OLD], False),
     "3.4_no_validator": ([], [], False),
+    "3.4_other_coding": ([ETAG], [ETAG, (b"Content-Encoding", b"gzip")], False),
 }
 
 

@@ -252,8 +252,10 @@ def received_part(response: Response, length: int | None = None) -> ContentRange
 def same_strongly(stored: Fields, answer: Fields, now: float) -> bool:
     """Whether two responses are of one state by a strong validator (RFC 9111 §3.4).
 
-    Only then their parts fit together.
+    Only then their parts fit together. Some servers have one tag for all codings of a state.
     """
+    if stored.get(b"content-encoding") != answer.get(b"content-encoding"):
+        return False
     ours, theirs = stored.get(b"etag"), answer.get(b"etag")
     if ours is not None or theirs is not None:
         return ours is not None and ours == theirs and _STRONG.fullmatch(ours) is not None
