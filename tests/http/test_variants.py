@@ -14,6 +14,7 @@ Lines = list[tuple[bytes, bytes]]
 A = b"Accept"
 AE = b"Accept-Encoding"
 AL = b"Accept-Language"
+UA = b"User-Agent"
 VARIANTS: dict[str, tuple[bytes, Lines, Lines, bool]] = {
     "4.1_no_vary": (b"", [(A, b"a")], [(A, b"b")], True),
     "4.1_same": (b"accept", [(A, b"a")], [(A, b"a")], True),
@@ -30,6 +31,7 @@ VARIANTS: dict[str, tuple[bytes, Lines, Lines, bool]] = {
     "4.1_space_within_quotes": (b"x", [(b"X", b'"1,2"')], [(b"X", b'"1, 2"')], False),
     "4.1_space_elsewhere": (b"x", [(b"X", b"1 2")], [(b"X", b"1  2")], False),
     "4.1_space_in_a_cookie": (b"cookie", [(b"Cookie", b"a=1,2")], [(b"Cookie", b"a=1, 2")], False),
+    "4.1_space_in_an_agent": (b"user-agent", [(UA, b"a (b,c)")], [(UA, b"a (b, c)")], False),
     "4.1_empty_elements_matter": (b"x", [(b"X", b"1,2")], [(b"X", b"1,,2")], False),
     "4.1_order_matters": (b"x", [(b"X", b"1, 2")], [(b"X", b"2, 1")], False),
     "4.1_case_matters": (b"x", [(b"X", b"a")], [(b"X", b"A")], False),

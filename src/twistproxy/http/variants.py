@@ -9,8 +9,8 @@ from twistproxy.http.fields import Fields
 
 # List-valued fields whose elements mean the same in any order and case (RFC 9110 §12.5).
 _ANY_ORDER = frozenset({b"accept-charset", b"accept-encoding", b"accept-language"})
-# Fields that tell who asks are compared as they are.
-_EXACT = frozenset({b"authorization", b"cookie"})
+# Fields that tell who asks, and those whose commas make no list, are compared as they are.
+_EXACT = frozenset({b"authorization", b"cookie", b"origin", b"referer", b"user-agent"})
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 # A weight (RFC 9110 §12.4.2) without the zeros at its end, which say nothing; 1 is no weight.
