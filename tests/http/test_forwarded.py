@@ -184,7 +184,14 @@ def test_a_stranger_is_named_whatever_it_says():
     )
 
 
-SPELLINGS = ["X_Forwarded_For", "x-forwarded_for", "X_FORWARDED_PROTO", "X_Real_IP", "Proxy"]
+SPELLINGS = [
+    "X_Forwarded_For",
+    "X.Forwarded.Host",
+    "x-forwarded_for",
+    "X_FORWARDED_PROTO",
+    "X_Real_IP",
+    "Proxy",
+]
 
 
 @pytest.mark.parametrize("name", SPELLINGS)

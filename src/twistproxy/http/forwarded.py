@@ -113,17 +113,24 @@ def _lines(chain: tuple[str, ...], peer: str, scheme: str, host: str) -> tuple[L
 # Further claims of the kind that servers believe. We don't write them, so nobody vouches for them.
 # `Proxy` is none, but CGI makes the variable HTTP_PROXY of it, which programs take for theirs.
 _CLAIMS = frozenset(b"x-forwarded-port x-forwarded-server x-forwarded-ssl x-real-ip proxy".split())
-_BELIEVED = _CLAIMS | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 #: What `lines` stand in the place of; a request may have `other_spellings` of it, too.
-WRITTEN_OVER: Final = _BELIEVED | {b"forwarded"}
+WRITTEN_OVER: Final = _CLAIMS | {
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+}
 
 
 def other_spellings(fields: Fields) -> Set[bytes]:
-    """Names such as ``x_forwarded_for``, which CGI and WSGI can't tell from those that we write."""
+    """Names such as ``x_forwarded_for``, which CGI and WSGI can't tell from those that we write.
+
+    Some servers make an underscore of every sign that is no letter: ``x.forwarded.for``.
+    """
     names = fields.combined
     if _USUAL.issuperset(names):  # that is what is sent nearly always
         return _NONE
-    return {name for name in names if b"_" in name and name.replace(b"_", b"-") in _BELIEVED}
+    return {name for name in names if _SIGN.sub(b"-", name) in WRITTEN_OVER} - WRITTEN_OVER
 
 
 _USUAL: Final = WRITTEN_OVER | set(
@@ -134,6 +141,7 @@ _USUAL: Final = WRITTEN_OVER | set(
     upgrade upgrade-insecure-requests user-agent via x-request-id x-requested-with""".split()
 )
 _NONE: Final[frozenset[bytes]] = frozenset()
+_SIGN = re.compile(rb"[^0-9a-z]")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # An address in brackets or an IPv4 address, with a port, which may be obfuscated (RFC 7239 §6).
 _WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
