@@ -121,6 +121,8 @@ REFUSED: dict[str, tuple[Lines, int, Lines, str]] = {
     "7.1_error_of_an_odd_byte": ([(b"X-A", b"\x07")], 400, [FRESH], "provoked"),
     "7.1_error_of_an_expectation": ([(b"Expect", b"x")], 500, [FRESH], "provoked"),
     "7.1_error_of_a_range": ([(b"Range", b"x")], 400, [FRESH], "provoked"),
+    "7.1_error_of_an_odd_name": ([(b"X|A", b"x")], 400, [FRESH], "provoked"),
+    "7.1_error_of_a_type_of_nothing": ([(b"Content-Type", b"x")], 400, [FRESH], "provoked"),
     "5.2.2.5_no_store": ([], 200, [(CC, b"no-store, max-age=60")], "no-store"),
     "5.2.2.5_second_line": ([], 200, [FRESH, (CC, b"no-store")], "no-store"),
     "5.2.2.5_unclosed_quote": ([], 200, [(CC, b'max-age=5, x="a, no-store')], "no-store"),
@@ -264,9 +266,25 @@ STEERING: dict[str, tuple[bytes, Lines, str | None]] = {
     "7.1_method": (b"X-HTTP-Method-Override", [], "unkeyed"),
     "7.1_scheme": (b"X-Forwarded-Scheme", [], "unkeyed"),
     "7.1_underscores": (b"X_HTTP_Method-Override", [], "unkeyed"),
+    "7.1_dots": (b"X.Forwarded.Host", [], "unkeyed"),
+    "7.1_forwarded": (b"Forwarded", [], "unkeyed"),
+    "7.1_host_of_a_backend": (b"X-Backend-Host", [], "unkeyed"),
+    "7.1_host_of_a_proxy": (b"Proxy-Host", [], "unkeyed"),
+    "7.1_url_of_the_base": (b"Base-Url", [], "unkeyed"),
+    "7.1_uri": (b"Request-URI", [], "unkeyed"),
+    "7.1_target_of_webdav": (b"Destination", [], "unkeyed"),
+    "7.1_source_of_a_script": (b"Translate", [], "unkeyed"),
+    "7.1_inside_a_framework": (b"X-Invoke-Status", [], "unkeyed"),
+    "7.1_no_address": (b"X-Forwarded-For", [], "unkeyed"),
+    "7.1_no_address_either": (b"True-Client-IP", [], "unkeyed"),
     "7.1_but_vary": (b"X-Forwarded-Host", [(b"Vary", b"X-Forwarded-Host")], None),
     "7.1_but_ours": (b"X-Forwarded-Proto", [], None),
     "7.1_anything_else": (b"X-A", [], None),
+    "7.1_host_itself": (b"Host", [], None),
+    "7.1_origin": (b"Origin", [], "unkeyed"),
+    "7.1_origin_allowed": (b"Origin", [(b"Access-Control-Allow-Origin", b"x")], "unkeyed"),
+    "7.1_origin_like_any": (b"Origin", [(b"Access-Control-Allow-Origin", b"*")], None),
+    "7.1_origin_but_vary": (b"Origin", [(b"Vary", b"Origin")], None),
 }
 
 
@@ -275,6 +293,16 @@ def test_fields_that_steer_a_server(name: bytes, said: Lines, reason: str | None
     request, response = get((name, b"x")), Response(200, Fields([FRESH, *said]))
     assert may_store(request, response, written=frozenset({b"x-forwarded-proto"})) == reason
     assert may_store(request, response) is None  # not asked for
+
+
+@pytest.mark.parametrize(
+    "value", [b"192.0.2.1", b"192.0.2.1, 2001:db8::1", b"unknown,[::1]:80", b""]
+)
+def test_addresses_of_clients_may_be_told(value: bytes) -> None:
+    response = Response(200, Fields([FRESH]))
+    for name in (b"X-Forwarded-For", b"X-Client-IP"):
+        assert may_store(get((name, value)), response, written=frozenset()) is None
+        assert may_store(get((name, value + b"<")), response, written=frozenset()) == "unkeyed"
 
 
 @given(
@@ -325,6 +353,11 @@ def test_nothing_is_stored_that_the_rfc_forbids(
     if method == b"POST":
         assert explicit
         assert LOCATED in said
+
+
+def test_the_type_of_a_query_is_in_its_key() -> None:
+    request = Request(b"QUERY", b"/", Fields([(b"Content-Type", b"x"), (b"Content-Length", b"1")]))
+    assert may_store(request, Response(404, Fields([FRESH]))) is None
 
 
 def test_has_content() -> None:

@@ -8,9 +8,8 @@ contradictory is read so that less is stored and less is reused. Nothing here ra
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from hashlib import blake2b
-from itertools import product
 from typing import Final, NamedTuple
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -88,22 +87,30 @@ _NOT_STORED = frozenset({b"age", b"content-length", b"proxy-authorization", b"tr
 _NOT_STORED_OF_A_PART = _NOT_STORED | {b"content-range"}
 # Request fields that name the client and the proxies before the next one.
 _REWRITTEN = frozenset({b"forwarded", b"via", b"x-forwarded-for"})
-# Request fields that many servers let speak for the method, the target or the host. They are in no
-# key, so who sends them would choose what others get. To CGI and its kin a _ is a -.
-_STEERING = frozenset(
-    b"".join(spelled)
-    for name in b"front-end-https x-forwarded-host x-forwarded-path x-forwarded-port"
-    b" x-forwarded-prefix x-forwarded-proto x-forwarded-scheme x-forwarded-server x-forwarded-ssl"
-    b" x-forwarded-uri x-host x-http-host-override x-http-method x-http-method-override"
-    b" x-method-override x-original-host x-original-uri x-original-url x-rewrite-url x-scheme"
-    b" x-url-scheme".split()
-    for spelled in product(
-        *((b"-", b"_") if part == b"-" else (part,) for part in re.split(rb"(-)", name))
-    )
+# Request fields that many servers let speak for the method, the target, the host or how the client
+# came. They are in no key, so who sends them would choose what others get. To some servers every
+# sign in a name that is no letter is a -.
+_STEERING = re.compile(
+    rb"forwarded|front-end-https|(?:x-)?https|destination|translate|ur[il]"
+    rb"|x-(?:forwarded.*|(?:http|invoke|middleware|now|original|rewrite)-.+)"
+    rb"|.+-(?:host|override|path|port|prefix|proto|protocol|scheme|ssl|ur[il])"
+)
+_DASHED = bytes(byte if chr(byte).isalnum() and byte < 128 else ord("-") for byte in range(256))
+# Who the client is, proxies before us may tell; whatever else is put there is meant to be repeated.
+_WHO = re.compile(rb"x-forwarded-for|.+-(?:ip|addr)")
+_ADDRESSES = re.compile(rb"(?:unknown|[0-9A-Fa-f:.\[\]]+|[ \t,]+)*+")
+# Nearly every request has no others.
+_ORDINARY = frozenset(
+    b"""accept accept-encoding accept-language authorization cache-control connection content-length
+    content-type cookie dnt host if-modified-since if-none-match pragma priority range referer
+    sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site
+    sec-fetch-user te upgrade-insecure-requests user-agent via""".split()
 )
 # An error may have been provoked by a head with unusual bytes, or larger than some servers take.
 _UNUSUAL = re.compile(rb"[^\t\x20-\x7e]")
+_UNUSUAL_NAME = re.compile(rb"[^0-9A-Za-z_-]")
 _LARGE = 4096
+_PROVOKING = frozenset({b"content-encoding", b"content-type", b"expect", b"max-forwards", b"range"})
 
 # What a QUERY's content is read by; with it they are its key.
 _OF_THE_CONTENT = (b"content-type", b"content-encoding", b"content-language")
@@ -174,9 +181,11 @@ def may_store(
             return "not-heuristic"
         if b"cookie" in asked and b"cookie" not in chosen_by:
             return "cookie"
-    if written is not None and _steers(request.fields, written, chosen_by):
+    if written is not None and (
+        _steers(asked, written, chosen_by) or _is_for_an_origin(asked, fields, chosen_by)
+    ):
         return "unkeyed"
-    if status >= 400 and _is_unusual(request.fields):
+    if status >= 400 and _is_unusual(request):
         return "provoked"
     return None
 
@@ -202,20 +211,44 @@ def _unseen(request: Fields) -> frozenset[bytes]:
     return _REWRITTEN.union(request.tokens(b"connection"))
 
 
-def _steers(request: Fields, written: Container[bytes], chosen_by: Container[bytes]) -> bool:
-    names = request.combined
-    return not _STEERING.isdisjoint(names) and any(
-        name in _STEERING and name not in written and name not in chosen_by for name in names
+def _steers(
+    asked: Mapping[bytes, bytes], written: Container[bytes], chosen_by: Container[bytes]
+) -> bool:
+    if _ORDINARY.issuperset(asked):
+        return False
+    for name, value in asked.items():
+        if name in _ORDINARY or name in written or name in chosen_by:
+            continue
+        plain = name.translate(_DASHED)
+        if _WHO.fullmatch(plain):
+            if not _ADDRESSES.fullmatch(value):
+                return True
+        elif _STEERING.fullmatch(plain):
+            return True
+    return False
+
+
+def _is_for_an_origin(
+    asked: Mapping[bytes, bytes], said: Mapping[bytes, bytes], chosen_by: Container[bytes]
+) -> bool:
+    """Whether the response may be for scripts of the request's Origin only (CORS)."""
+    return (
+        b"origin" in asked
+        and b"origin" not in chosen_by
+        and said.get(b"access-control-allow-origin") != b"*"
     )
 
 
-def _is_unusual(request: Fields) -> bool:
+def _is_unusual(request: Request) -> bool:
     size = 0
-    for name, value in request:
+    for name, value in request.fields:
         size += len(name) + len(value)
-        if _UNUSUAL.search(value):
+        if _UNUSUAL.search(value) or _UNUSUAL_NAME.search(name):
             return True
-    return size > _LARGE or b"range" in request or b"expect" in request
+    # What describes the content of a QUERY is in its key.
+    return size > _LARGE or (
+        request.method != b"QUERY" and not _PROVOKING.isdisjoint(request.fields.combined)
+    )
 
 
 def has_content(fields: Fields) -> bool:
@@ -340,8 +373,8 @@ CLAUSES: Final[dict[str, Clause]] = {
     ),
     "unkeyed": Clause(
         "RFC 9111 §7.1",
-        "The request had a field that many servers follow in the place of its target, and Vary"
-        " doesn't name it.",
+        "The request had a field that many servers follow in the place of its target, or an Origin,"
+        " and Vary doesn't name it.",
     ),
     "provoked": Clause(
         "RFC 9111 §7.1", "The error may be of the request's unusual head rather than of its target."
