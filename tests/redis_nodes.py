@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from twistproxy.cache.purge import Purge
-from twistproxy.cache.redis_client import Ended, RedisClient
+from twistproxy.cache.redis.client import Ended, RedisClient
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores.redis import RedisStore
 

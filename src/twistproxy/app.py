@@ -25,9 +25,9 @@ from twistproxy import __version__, admin, logs
 from twistproxy.admin.access_log import FORMATS, AccessLog, LogFile
 from twistproxy.admin.api import Api
 from twistproxy.cache.cache import Cache
-from twistproxy.cache.desk import Desk
+from twistproxy.cache.desk.desk import Desk
+from twistproxy.cache.desk.warm import Warmer
 from twistproxy.cache.stores.memory import MemoryStore
-from twistproxy.cache.warm import Warmer
 from twistproxy.config import load, model
 from twistproxy.config.errors import Fault
 from twistproxy.config.model import Config

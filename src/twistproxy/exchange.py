@@ -25,11 +25,11 @@ from twisted.python.failure import Failure
 
 from twistproxy.cache.broadcast import Broadcast, Reading
 from twistproxy.cache.cache import Hit, Stale
-from twistproxy.cache.desk import together
 from twistproxy.cache.flights import Flight, Wave, may_share
 from twistproxy.cache.purge import requested
 from twistproxy.cache.slices import SLICE, Slices, of_spans
 from twistproxy.cache.stored import InFile, Key
+from twistproxy.cache.tiers import together
 from twistproxy.cache.writer import Writer
 from twistproxy.http import conditional, errors, hops, pages, ranges, uri
 from twistproxy.http.cache_status import CacheStatus

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from twistproxy.admin import CommandFailed, ReloadFailed, commands
 from twistproxy.admin.commands import COMMANDS, run
-from twistproxy.cache.warm import Busy, Warmed
+from twistproxy.cache.desk.warm import Busy, Warmed
 
 
 class Table:

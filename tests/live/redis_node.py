@@ -27,7 +27,7 @@ TIMEOUT = 0.05
 
 class Commands:
     def __init__(self, reactor: Any, url: str) -> None:
-        from twistproxy.cache.redis_client import RedisServer
+        from twistproxy.cache.redis.client import RedisServer
         from twistproxy.cache.stores.redis import RedisStore
 
         self.reactor = reactor

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from twistproxy.cache.desk import Desk
+    from twistproxy.cache.desk.desk import Desk
 
 
 class Proxy(Protocol):

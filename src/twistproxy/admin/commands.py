@@ -13,8 +13,8 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from twistproxy.admin import CommandFailed, Proxy
+from twistproxy.cache.desk.warm import Busy, urls_in
 from twistproxy.cache.purge import By
-from twistproxy.cache.warm import Busy, urls_in
 from twistproxy.tables import figures, table
 
 Answer = str | Deferred[str]

@@ -22,7 +22,7 @@ from twistproxy.cache.flights import Flights
 from twistproxy.cache.outdated import Outdated
 from twistproxy.cache.purge import Purge, tags_of
 from twistproxy.cache.refusals import Refusals
-from twistproxy.cache.stats import SIDES, Share
+from twistproxy.cache.shares import SIDES, Share
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import Store
 from twistproxy.cache.stores.memory import MemoryStore

@@ -122,3 +122,12 @@ class Tiers:
 
     def _by_name(self, counts: list[int]) -> dict[str, int]:
         return dict(zip(self._all(), counts, strict=True))
+
+
+def together(counts: list[Deferred[dict[str, int]]]) -> Deferred[dict[str, int]]:
+    """The sums of what several purges took, by store."""
+
+    def added(each: list[dict[str, int]]) -> dict[str, int]:
+        return {name: sum(count[name] for count in each) for name in each[0]} if each else {}
+
+    return gatherResults(counts).addCallback(added)

@@ -1,6 +1,6 @@
 """Objects and purges that a fleet shares, in one Redis.
 
-What lies there is in `redis_layout`, the connection in `redis_client`.
+What lies there is in `redis.layout`, the connection in `redis.client`.
 
 Purges reach other nodes by a log, which all read as it grows. A node that was cut off goes on
 reading where it was; if the log no longer reaches back so far, it forgets all it holds. Each
@@ -28,17 +28,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistproxy.cache import redis_layout as layout
-from twistproxy.cache.circuit import Circuit
 from twistproxy.cache.purge import Purge, outdate
-from twistproxy.cache.redis_layout import START, Position
+from twistproxy.cache.redis import layout
+from twistproxy.cache.redis.circuit import Circuit
+from twistproxy.cache.redis.layout import START, Position
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import VARIANTS, Answer
 from twistproxy.http import conditional
 from twistproxy.net.dial import Reason, Unreachable
 
 if TYPE_CHECKING:
-    from twistproxy.cache.redis_client import Ended, RedisClient
+    from twistproxy.cache.redis.client import Ended, RedisClient
 
 #: Commands that may be unanswered, and the bytes of objects among them.
 WAITING: Final = 1000

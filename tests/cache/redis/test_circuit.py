@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from twistproxy.cache.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Circuit
+from twistproxy.cache.redis.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Circuit
 
 
 class Line:

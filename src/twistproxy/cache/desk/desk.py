@@ -10,14 +10,15 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
+from twistproxy.cache.desk.stats import Most, Stats, Top, stats
+from twistproxy.cache.desk.warm import Warmed, Warmer
+from twistproxy.cache.desk.why import Why, why
 from twistproxy.cache.purge import WAYS, By, Purge, meant, spellings
 from twistproxy.cache.refusals import Refusals
-from twistproxy.cache.stats import Most, Share, Stats, Top, stats
+from twistproxy.cache.shares import Share
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import Answer
-from twistproxy.cache.tiers import MEMORY, Tiers
-from twistproxy.cache.warm import Warmed, Warmer
-from twistproxy.cache.why import Why, why
+from twistproxy.cache.tiers import MEMORY, Tiers, together
 from twistproxy.config import model
 
 
@@ -126,12 +127,3 @@ class Desk:
 
     def __repr__(self) -> str:
         return repr(self.stats())
-
-
-def together(counts: list[Deferred[dict[str, int]]]) -> Deferred[dict[str, int]]:
-    """The sums of what several purges took, by store."""
-
-    def added(each: list[dict[str, int]]) -> dict[str, int]:
-        return {name: sum(count[name] for count in each) for name in each[0]} if each else {}
-
-    return gatherResults(counts).addCallback(added)

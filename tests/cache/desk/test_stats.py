@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from twistproxy.cache.stats import Most, Share, both, stats
+from twistproxy.cache.desk.stats import Most, stats
+from twistproxy.cache.shares import Share
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.http.caching import Freshness
 from twistproxy.http.fields import Fields
-
-OUTCOMES = {
-    "hit": ("hit", {"requests": 1, "hits": 1, "hit_ratio": 1.0, "hit_bytes": 10}),
-    "collapsed": ("collapsed", {"requests": 1, "collapsed": 1, "hit_ratio": 0.0, "bytes": 10}),
-    "miss": ("miss", {"requests": 1, "hits": 0, "bytes": 10, "byte_hit_ratio": 0.0}),
-    "stale": ("stale", {"requests": 1, "hits": 0, "bytes": 10}),
-    "not for the cache": ("bypass", {"requests": 0, "bytes": 0, "hit_ratio": None}),
-    "not asked": (None, {"requests": 0, "bytes": 0, "byte_hit_ratio": None}),
-}
-
-
-@pytest.mark.parametrize(("outcome", "counted"), OUTCOMES.values(), ids=OUTCOMES)
-def test_what_is_counted(outcome: str | None, counted: dict[str, object]) -> None:
-    share = Share()
-    share.count(outcome, 10)
-    assert share.snapshot().items() >= counted.items()
 
 
 def shares() -> dict[str, Share]:
@@ -34,23 +19,6 @@ def shares() -> dict[str, Share]:
     reverse.count("stale", 0)
     reverse.count("collapsed", 1000)
     return {"forward": forward, "reverse": reverse}
-
-
-def test_ratios_are_by_requests_and_by_bytes() -> None:
-    forward = shares()["forward"].snapshot()
-    assert (forward["hit_ratio"], forward["byte_hit_ratio"]) == (0.75, 0.3)
-
-
-def test_both_sides_together() -> None:
-    assert both(shares()).snapshot() == {
-        "requests": 6,
-        "hits": 3,
-        "collapsed": 1,
-        "hit_ratio": 0.5,
-        "bytes": 2000,
-        "hit_bytes": 300,
-        "byte_hit_ratio": 0.15,
-    }
 
 
 def test_stats_are_a_text_to_read() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from twistproxy.cache.desk.why import OURS, Copy, Why, why
 from twistproxy.cache.purge import outdate
 from twistproxy.cache.refusals import Refusal
 from twistproxy.cache.stored import Key, Stored
-from twistproxy.cache.why import OURS, Copy, Why, why
 from twistproxy.config.model import Cache
 from twistproxy.http.caching import CLAUSES
 from twistproxy.http.dates import format_date

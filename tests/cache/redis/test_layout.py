@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistproxy.cache import redis_layout as layout
 from twistproxy.cache.purge import WAYS, Purge
+from twistproxy.cache.redis import layout
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import VARIANTS
 from twistproxy.http.caching import Freshness

@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from twistproxy.cache import warm
-from twistproxy.cache.warm import AT_ONCE, Busy, Warmed, Warmer, urls_in
+from twistproxy.cache.desk import warm
+from twistproxy.cache.desk.warm import AT_ONCE, Busy, Warmed, Warmer, urls_in
 
 
 class Origin:

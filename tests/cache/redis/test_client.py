@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from twistproxy.cache.redis_client import LONGEST_REPLY, RedisClient, RedisServer
+from twistproxy.cache.redis.client import LONGEST_REPLY, RedisClient, RedisServer
 
 Ends = list[tuple[str, bool]]
 

@@ -9,15 +9,15 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from twistproxy.cache.desk import Desk
+from twistproxy.cache.desk.desk import Desk
+from twistproxy.cache.desk.warm import Warmer
 from twistproxy.cache.outdated import Outdated
 from twistproxy.cache.purge import Purge
 from twistproxy.cache.refusals import Refusals
-from twistproxy.cache.stats import Share
+from twistproxy.cache.shares import Share
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.cache.tiers import Tiers
-from twistproxy.cache.warm import Warmer
 from twistproxy.config.model import Cache
 from twistproxy.http.caching import Freshness
 from twistproxy.http.fields import Fields
