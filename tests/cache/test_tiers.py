@@ -147,3 +147,26 @@ def test_what_memory_has_no_room_for_others_may_keep() -> None:
     assert house.tiers.put(stored(body=bytes(10_000)))
     assert house.memory.objects == 0
     assert len(house.disk.held) == 1
+
+
+def test_who_told_it_is_not_told_again() -> None:
+    house = House()
+    house.tiers.put(stored())
+    purge = Purge("url", KEY.url)
+    counts: list[object] = []
+    house.tiers.purge(purge, NOW, but="redis").addCallback(counts.append)
+    house.tiers.remove(KEY, but="redis")
+    assert counts == [{"memory": 1, "disk": 7}]
+    assert house.disk.gone == [purge, KEY]
+    assert not house.redis.gone
+
+
+def test_after_a_reload_there_may_be_others() -> None:
+    house = House()
+    coming = house.tiers.bring(KEY, NOW)
+    assert coming
+    house.tiers.use({"redis": house.redis})
+    house.disk.answers(stored(body=b"x"))
+    assert coming.called
+    assert house.memory.get(KEY) == ()
+    assert house.tiers.brought == {"redis": 0}

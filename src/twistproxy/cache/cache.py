@@ -379,6 +379,15 @@ class Cache:
         self._outdated.purge(purge, now)
         return self.tiers.purge(purge, now).addCallback(self._count_purged)
 
+    def heard(self, what: Purge | Key, teller: str, now: float) -> None:
+        """Another node has purged or invalidated something; teller: the store that both share."""
+        if isinstance(what, Purge):
+            self._outdated.purge(what, now)
+            self.tiers.purge(what, now, but=teller)
+        else:
+            self._outdated.key(what, now)
+            self.tiers.remove(what, but=teller)
+
     def _count_purged(self, counts: dict[str, int]) -> dict[str, int]:
         self._purged += sum(counts.values())
         return counts

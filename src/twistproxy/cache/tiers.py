@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succe
 from twistproxy.cache.outdated import Outdated
 from twistproxy.cache.purge import Purge
 from twistproxy.cache.stored import Key, Stored
-from twistproxy.cache.stores import Store
+from twistproxy.cache.stores import Answer, Store
 from twistproxy.cache.stores.memory import MemoryStore
 
 MEMORY: Final = "memory"
@@ -53,6 +53,8 @@ class Tiers:
     def _search(self, key: Key, now: float, names: Any) -> Deferred[Any] | None:
         """Ask one after the other, until somebody has it."""
         for name in names:
+            if name not in self.behind:
+                continue
             answer = self.behind[name].get(key)
             if isinstance(answer, Deferred):
                 return answer.addCallback(self._came, key, now, name, names)
@@ -71,6 +73,8 @@ class Tiers:
 
     def _take(self, found: tuple[Stored, ...], now: float, name: str) -> None:
         """Into memory, and the others before the one that had it."""
+        if name not in self.behind:
+            return  # a reload has taken it away
         self.brought[name] += len(found)
         before = list(self.behind)[: list(self.behind).index(name)]
         for stored in reversed(found):
@@ -97,31 +101,40 @@ class Tiers:
             kept = store.put(stored, instead_of) or kept
         return kept
 
-    def remove(self, key: Key) -> int:
-        """Forget all variants of a key: how many memory had. The others follow."""
-        for store in self.behind.values():
-            store.remove(key)
+    def remove(self, key: Key, but: str = "") -> int:
+        """Forget all variants of a key: how many memory had. The others follow.
+
+        but: the store that told us, if one did.
+        """
+        for name, store in self.behind.items():
+            if name != but:
+                store.remove(key)
         return self.memory.remove(key)
 
-    def purge(self, purge: Purge, now: float) -> Deferred[dict[str, int]]:
-        """How many objects each store had that it matches."""
-        return self._ask_all([store.purge(purge, now) for store in self._all().values()])
+    def purge(self, purge: Purge, now: float, but: str = "") -> Deferred[dict[str, int]]:
+        """How many objects each store had that it matches; but: as in `remove`."""
+        stores = self.all().items()
+        return counted({name: each.purge(purge, now) for name, each in stores if name != but})
 
     def clear(self) -> Deferred[dict[str, int]]:
-        return self._ask_all([store.clear() for store in self._all().values()])
+        return counted({name: store.clear() for name, store in self.all().items()})
 
     def close(self) -> Deferred[Any]:
         return gatherResults([maybeDeferred(store.close) for store in self.behind.values()])
 
-    def _all(self) -> dict[str, Store]:
+    def all(self) -> dict[str, Store]:
         return {MEMORY: self.memory, **self.behind}
 
-    def _ask_all(self, answers: list[Any]) -> Deferred[dict[str, int]]:
-        later = [each if isinstance(each, Deferred) else succeed(each) for each in answers]
-        return gatherResults(later).addCallback(self._by_name)
+    def use(self, behind: Mapping[str, Store]) -> None:
+        """Others lie behind memory from now on."""
+        self.behind = dict(behind)
+        self.brought = {name: self.brought.get(name, 0) for name in behind}
 
-    def _by_name(self, counts: list[int]) -> dict[str, int]:
-        return dict(zip(self._all(), counts, strict=True))
+
+def counted(answers: Mapping[str, Answer[int]]) -> Deferred[dict[str, int]]:
+    """All of them, once the last is there."""
+    later = [each if isinstance(each, Deferred) else succeed(each) for each in answers.values()]
+    return gatherResults(later).addCallback(lambda counts: dict(zip(answers, counts, strict=True)))
 
 
 def together(counts: list[Deferred[dict[str, int]]]) -> Deferred[dict[str, int]]:
