@@ -122,6 +122,7 @@ REFUSED: dict[str, tuple[Lines, int, Lines, str]] = {
     "7.1_error_of_an_expectation": ([(b"Expect", b"x")], 500, [FRESH], "provoked"),
     "7.1_error_of_a_range": ([(b"Range", b"x")], 400, [FRESH], "provoked"),
     "7.1_error_of_an_odd_name": ([(b"X|A", b"x")], 400, [FRESH], "provoked"),
+    "7.1_error_of_a_condition": ([(b"If-Match", b"x")], 400, [FRESH], "provoked"),
     "7.1_error_of_a_type_of_nothing": ([(b"Content-Type", b"x")], 400, [FRESH], "provoked"),
     "5.2.2.5_no_store": ([], 200, [(CC, b"no-store, max-age=60")], "no-store"),
     "5.2.2.5_second_line": ([], 200, [FRESH, (CC, b"no-store")], "no-store"),

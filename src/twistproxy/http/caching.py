@@ -106,11 +106,15 @@ _ORDINARY = frozenset(
     sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site
     sec-fetch-user te upgrade-insecure-requests user-agent via""".split()
 )
-# An error may have been provoked by a head with unusual bytes, or larger than some servers take.
+# An error may have been provoked by a head with unusual bytes, or larger than some servers take, or
+# by what asks for more than the target.
 _UNUSUAL = re.compile(rb"[^\t\x20-\x7e]")
 _UNUSUAL_NAME = re.compile(rb"[^0-9A-Za-z_-]")
 _LARGE = 4096
-_PROVOKING = frozenset({b"content-encoding", b"content-type", b"expect", b"max-forwards", b"range"})
+_PROVOKING = frozenset(
+    b"content-encoding content-type expect if-match if-modified-since if-none-match if-range"
+    b" if-unmodified-since max-forwards range".split()
+)
 
 # What a QUERY's content is read by; with it they are its key.
 _OF_THE_CONTENT = (b"content-type", b"content-encoding", b"content-language")
