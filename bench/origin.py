@@ -15,9 +15,10 @@ from bench.text import Text
 
 SMALL = 1024
 MIDDLE = 100 * 1024
+LARGE = 1 << 20
 SLOW = 4 << 20
 BULK = 100 * 1000 * 1000
-SIZES = {"1k": SMALL, "100k": MIDDLE, "4m": SLOW, "100m": BULK}
+SIZES = {"1k": SMALL, "100k": MIDDLE, "1m": LARGE, "4m": SLOW, "100m": BULK}
 
 CONFIG = Text("""
 daemon off;

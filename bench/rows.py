@@ -212,6 +212,14 @@ ROWS = (
         (cpu(1.0, "nginx tuned"),),
     ),
     Row(
+        "disk-hit",
+        "1 MB out of the cache on a disk",
+        ("twistproxy on disk", "nginx", "nginx tuned"),
+        asked_by_wrk("http", "/kept/1m"),
+        PER_ANSWER,
+        (cpu(1.2, "nginx tuned"),),
+    ),
+    Row(
         "tls-hit",
         "1 KB out of the cache over TLS, connections kept",
         ("twistproxy", "twistproxy pure", "nginx", "nginx tuned"),

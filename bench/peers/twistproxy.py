@@ -1,8 +1,8 @@
 """twistproxy, everything on as by default, in the environment that its systemd unit gives it.
 
 It is the compiled one where that was built (make compiled), the "pure" one is Python all through.
-The limits are raised: all clients of a benchmark have one address. "watched" also writes how long
-each garbage collection took.
+The limits are raised: all clients of a benchmark have one address. "on disk" has a cache there,
+"watched" also writes how long each garbage collection took.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ PAUSES = "pauses"
 COMPILED = CHECKOUT / "var/compiled"
 
 
-def _run(place: Place, *program: str, pure: bool = False) -> list[Command]:
-    config = place.write("twistproxy.toml", CONFIG.substitute(place.names))
+def _run(place: Place, *program: str, pure: bool = False, more: str = "") -> list[Command]:
+    config = place.write("twistproxy.toml", CONFIG.substitute(place.names) + more)
     arguments = [*program, "-n", "--pidfile=", "twistproxy", "--config", config]
-    more = {} if pure or not COMPILED.exists() else {"PYTHONPATH": str(COMPILED)}
-    return [Command(arguments, ENVIRONMENT | more)]
+    compiled = {} if pure or not COMPILED.exists() else {"PYTHONPATH": str(COMPILED)}
+    return [Command(arguments, ENVIRONMENT | compiled)]
 
 
 def _plain(place: Place) -> list[Command]:
@@ -74,6 +74,10 @@ def _pure(place: Place) -> list[Command]:
     return _run(place, TWISTD, pure=True)
 
 
+def _on_disk(place: Place) -> list[Command]:
+    return _run(place, TWISTD, more='[cache.disk]\npath = "cache"\n')
+
+
 def _watched(place: Place) -> list[Command]:
     return _run(place, sys.executable, str(HERE / "pauses.py"), str(place.folder / PAUSES))
 
@@ -82,5 +86,6 @@ _VERSION = (sys.executable, "-m", "twistproxy.cli", "version")
 PEERS = (
     Peer("twistproxy", _plain, ("http", "tls", "forward"), _VERSION),
     Peer("twistproxy pure", _pure, ("http", "tls", "forward"), _VERSION),
+    Peer("twistproxy on disk", _on_disk, ("http", "tls", "forward"), _VERSION),
     Peer("twistproxy watched", _watched, ("http", "tls", "forward"), _VERSION),
 )

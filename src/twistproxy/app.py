@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twistproxy import __version__, admin, logs
 from twistproxy.admin.access_log import FORMATS, AccessLog, LogFile
 from twistproxy.admin.api import Api
+from twistproxy.cache.behind import Behind
 from twistproxy.cache.cache import Cache
 from twistproxy.cache.desk.desk import Desk
 from twistproxy.cache.desk.warm import Warmer
@@ -153,6 +154,7 @@ class Proxy:
         self.connections = Clients(self.terms, self.sweep)
         memory = MemoryStore(config.cache.memory, partial(reactor.callLater, 0))
         self._cache = Cache(memory, config.cache)
+        self._behind = Behind(self._cache, reactor, wall)
         warmer = Warmer(self.fetch, partial(reactor.callLater, 0))
         self.cache = Desk(self._cache, warmer, wall, self._our_ports, self._who_may_answer)
         compiled = compile_config(config, file, wall())
@@ -307,6 +309,7 @@ class Proxy:
     async def _start(self) -> None:
         reactors.raise_file_limit()
         self.sweep.start()
+        self._behind.configure(self.config.cache)
         errors = []
         for description, factory, server_tls, listeners in self._doors():
             try:
@@ -397,6 +400,9 @@ class Proxy:
         if self._manhole is not None:
             await self._manhole.stop()
         await self._api.stop()
+        self.cache.warmer.stop()
+        await self._behind.close()
+        self._cache.close()
         self.road.splicer.close()
         self.sweep.stop()
         self._access_log.close()
@@ -438,6 +444,7 @@ class Proxy:
             self._access_log.reopen()
         self.terms.limits, self.terms.timeouts = kept.limits, kept.timeouts
         self._cache.configure(kept.cache)
+        self._behind.configure(kept.cache)
         self._certificates = compiled.certificates
         self._server_tls.replace(compiled.certificates)
         if self._forward is not None and kept.forward is not None:

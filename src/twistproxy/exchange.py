@@ -377,7 +377,7 @@ class Exchange:
     def share(self) -> Broadcast | None:
         """The body that we fetch, for others, too; None if it is not being kept whole."""
         cast, writer = self._cast, self._writer
-        if writer is None or not writer.open:
+        if writer is None or not writer.holds_all:
             return None
         if cast is None:
             cast = self._cast = Broadcast(writer.pieces, self._was_read)
@@ -696,7 +696,7 @@ class Exchange:
             writer.write(data)
         if cast is not None:
             cast.write(data)
-            if cast.kept and not (writer is not None and writer.open):
+            if cast.kept and not (writer is not None and writer.holds_all):
                 cast.let_go()
             if not cast.kept and cast.behind > SLICE and self._leg is not None:
                 self._leg.pause_response()

@@ -24,7 +24,7 @@ from twistproxy.cache.purge import Purge, tags_of
 from twistproxy.cache.refusals import Refusals
 from twistproxy.cache.shares import SIDES, Share
 from twistproxy.cache.stored import Key, Stored
-from twistproxy.cache.stores import Store
+from twistproxy.cache.stores import Draft, Store
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.cache.tiers import Tiers
 from twistproxy.cache.writer import Writer
@@ -39,6 +39,8 @@ from twistproxy.http.ranges import Parts, received_part, requested, same_strongl
 from twistproxy.http.variants import selects, variant
 from twistproxy.tables import figures
 
+# What would take more than such a part of memory goes straight to a file, where there are files.
+_LARGE: Final = 8
 _ANYBODY = Request(b"GET", b"", Fields())
 # What a request can have that matters here; its other conditions are judged with the answer.
 _SPECIAL = frozenset(
@@ -272,9 +274,13 @@ class Cache:
             stored.fill(Parts(part.length, ((part.span.start, b""),)))
             length = part.span.size
         writer = Writer(self, request, stored, requested, length)
-        if stored.head_size + (length or 0) > self._memory.limit:
-            return "no-room"
-        if not self.reserve(writer, stored.head_size):
+        size, limit = stored.head_size + (length or 0), self._memory.limit
+        # What is held in memory meanwhile, others can read along; a few large ones would fill it.
+        if not (
+            (size > limit // _LARGE and writer.to_file())
+            or (size <= limit and self.reserve(writer, stored.head_size))
+            or writer.to_file()
+        ):
             return "no-room"
         self._writers[writer] = None
         return writer
@@ -409,9 +415,9 @@ class Cache:
             self._abandon_all()
         self._memory.resize(terms.memory)
 
-    def close(self) -> Deferred[Any]:
-        """The stores behind memory keep what they can."""
-        return self.tiers.close()
+    def close(self) -> None:
+        """Memory is told, too; who waits for a count gets what there is of it."""
+        self._memory.close()
 
     def snapshot(self) -> dict[str, Any]:
         """Figures for the console, metrics and API; sizes in bytes."""
@@ -520,10 +526,25 @@ class Cache:
         writer.held += size
         return True
 
-    def closed(self, writer: Writer) -> None:
-        self._writers.pop(writer, None)
+    def release(self, writer: Writer) -> None:
         self._memory.release(writer.held)
         writer.held = 0
+
+    def draft(self, writer: Writer) -> Draft | None:
+        files = self.tiers.files
+        return None if files is None else files.draft(writer.stored, writer.length)
+
+    def keep_draft(self, draft: Draft, stored: Stored, requested: float) -> bool:
+        if not draft.open or self._outdated(stored, requested):
+            draft.abandon()
+            return False
+        self._stored += 1
+        self._memory.remove(stored.key)  # until it is asked for, and brought as a file
+        draft.finish()
+        return True
+
+    def closed(self, writer: Writer) -> None:
+        self._writers.pop(writer, None)
 
     def _abandon_all(self) -> None:
         for writer in list(self._writers):

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
+
+import msgspec
 
 from twistproxy.cache.stored import Key
 
@@ -39,11 +41,13 @@ CREATE TABLE object (
 CREATE INDEX by_digest ON object (digest, cost);
 CREATE INDEX by_page ON object (page);
 """
-_LOADED: Final = 1000  # rows at a time, while others wait
+_LOADED: Final = 1000  # rows at a time
 _COUNTED: Final = 1 << 10  # bytes of the limit that a counter is for
 _ASKED: Final = 4  # of those bits there is one for so many counters
 _TOUCHED: Final = 4  # pages that one write changes, but rarely
 _MOST: Final = 255  # a counter that came so far stays there
+
+_digests = msgspec.json.Decoder(list[int])
 
 
 class Row(NamedTuple):
@@ -102,11 +106,20 @@ class Sketch:
         return counts[digest % size] != 0 and counts[digest // size % size] != 0
 
     def add(self, digest: int) -> None:
+        self.add_all((digest,))
+
+    def add_all(self, digests: Collection[int]) -> int:
+        """How many they are."""
         counts = self._counts
         size = len(counts)
-        for at in (digest % size, digest // size % size):
+        for digest in digests:
+            at = digest % size
             if counts[at] < _MOST:
                 counts[at] += 1
+            at = digest // size % size
+            if counts[at] < _MOST:
+                counts[at] += 1
+        return len(digests)
 
     def remove(self, digest: int) -> None:
         counts = self._counts
@@ -188,16 +201,20 @@ class Index:
         log, sketch = self._pages_of_log(limit) * int(self._page), Sketch(limit)
         return self.log <= 5 * log and sketch.size <= 2 * self.sketch.size
 
-    def load(self) -> Iterator[None]:
-        """Read what `sketch`, `objects` and `files` tell of; some at a time."""
-        rows = self._db.execute("SELECT digest, cost FROM object INDEXED BY by_digest")
-        add = self.sketch.add
-        while some := rows.fetchmany(_LOADED):
-            for digest, cost in some:
-                add(digest)
-                self.files += cost
-            self.objects += len(some)
-            yield
+    def load(self) -> None:
+        """Read what `sketch`, `objects` and `files` tell of."""
+        # In parts, each of them one value: row by row, this thread and others would wait for each
+        # other a million times.
+        parts = min(1 + self.last // _LOADED, 1 << 16)
+        width = -(-(1 << 63) // parts)
+        for first in range(0, 1 << 63, width):
+            digests, cost = self._db.execute(
+                "SELECT json_group_array(digest), coalesce(sum(cost), 0) FROM object "
+                "INDEXED BY by_digest WHERE digest BETWEEN ? AND ?",
+                (first, first + width - 1),
+            ).fetchone()
+            self.objects += self.sketch.add_all(_digests.decode(digests))
+            self.files += cost
 
     # -- names --
 

@@ -118,8 +118,7 @@ class Shelf:
             wipe(self._folder)
         index = Index(self._folder, self.limit)
         try:
-            for _ in index.load():
-                pass
+            index.load()
         except BaseException:
             index.close()
             raise

@@ -1,7 +1,10 @@
 """The stores, one behind the other: memory, which answers at once, then disk, then Redis.
 
-bring ─▶ disk ─▶ Redis ─▶ what the first of them has comes into memory, and all between
-put   ─▶ all of them
+    bring ─▶ disk ─▶ Redis ─▶ what the first of them has comes into memory, and all between
+    put   ─▶ all of them
+
+Where there is a disk, the content of what is large lies on it alone: memory has the head and an
+open file, and the kernel sends it from there.
 """
 
 from __future__ import annotations
@@ -9,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from twistproxy.cache.outdated import Outdated
 from twistproxy.cache.purge import Purge
 from twistproxy.cache.stored import Key, Stored
-from twistproxy.cache.stores import Answer, Store
+from twistproxy.cache.stores import Answer, FileStore, Store
 from twistproxy.cache.stores.memory import MemoryStore
 
 MEMORY: Final = "memory"
@@ -23,10 +26,11 @@ MEMORY: Final = "memory"
 class Tiers:
     """Memory, and what lies behind it, by name, in the order in which they are asked."""
 
-    __slots__ = ("_bringing", "_outdated", "behind", "brought", "memory")
+    __slots__ = ("_bringing", "_outdated", "behind", "brought", "files", "memory")
 
     def __init__(self, memory: MemoryStore, behind: Mapping[str, Store], outdated: Outdated):
         self.memory = memory
+        self.files: FileStore | None = None  #: the one of them that gives bodies as files
         self.behind = dict(behind)
         self.brought = dict.fromkeys(self.behind, 0)  #: objects that came out of each, ever
         self._outdated = outdated
@@ -94,12 +98,18 @@ class Tiers:
         outdated.
         """
         instead_of = list(instead_of)
-        kept = self.memory.put(stored, instead_of)
         if stored.key.query:
-            return kept
-        for store in self.behind.values():
-            kept = store.put(stored, instead_of) or kept
-        return kept
+            return self.memory.put(stored, instead_of)
+        taken = [store for store in self.behind.values() if store.put(stored, instead_of)]
+        if self.files in taken and self.is_large(stored):
+            self.memory.remove(stored.key)  # until it is asked for, and brought as a file
+            return True
+        return self.memory.put(stored, instead_of) or bool(taken)
+
+    def is_large(self, stored: Stored) -> bool:
+        """Whether its content is in memory, and would come back from the disk as a file."""
+        body = stored.body
+        return self.files is not None and isinstance(body, bytes) and len(body) > self.files.small
 
     def remove(self, key: Key, but: str = "") -> int:
         """Forget all variants of a key: how many memory had. The others follow.
@@ -119,15 +129,13 @@ class Tiers:
     def clear(self) -> Deferred[dict[str, int]]:
         return counted({name: store.clear() for name, store in self.all().items()})
 
-    def close(self) -> Deferred[Any]:
-        return gatherResults([maybeDeferred(store.close) for store in self.behind.values()])
-
     def all(self) -> dict[str, Store]:
         return {MEMORY: self.memory, **self.behind}
 
-    def use(self, behind: Mapping[str, Store]) -> None:
-        """Others lie behind memory from now on."""
+    def use(self, behind: Mapping[str, Store], files: FileStore | None = None) -> None:
+        """Others lie behind memory from now on; files: one of them."""
         self.behind = dict(behind)
+        self.files = files
         self.brought = {name: self.brought.get(name, 0) for name in behind}
 
 

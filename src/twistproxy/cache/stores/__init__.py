@@ -61,3 +61,34 @@ class Store(Protocol):
 
     def close(self) -> Answer[None]:
         """Keep what can be kept; the store isn't used again."""
+
+
+class FileStore(Store, Protocol):
+    """A store that gives bodies as files (`InFile`), and takes them bit by bit.
+
+    small: bodies of so many bytes come back as bytes.
+    """
+
+    small: int
+
+    def draft(self, stored: Stored, length: int | None) -> Draft | None:
+        """Begin an object whose body is never in memory as a whole; None if it isn't to be kept.
+
+        length: bytes of the body, if that is known.
+        """
+
+
+class Draft(Protocol):
+    """A body on its way into a file. It closes itself where it can't be kept.
+
+    Whoever has one calls `finish` or `abandon` in the end.
+    """
+
+    open: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    def finish(self, instead_of: Iterable[Stored] = ()) -> Deferred[Stored | None]:
+        """The body is whole: the object, once it is kept; None if that could not be."""
+
+    def abandon(self) -> None: ...

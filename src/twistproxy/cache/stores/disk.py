@@ -35,7 +35,7 @@ from twistproxy.cache import bodies, record
 from twistproxy.cache.bodies import Body
 from twistproxy.cache.index import Index, is_broken
 from twistproxy.cache.purge import Purge
-from twistproxy.cache.shelf import Shelf, Slices
+from twistproxy.cache.shelf import SMALL, Shelf, Slices
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import Answer
 from twistproxy.http.caching import Variant
@@ -105,6 +105,8 @@ class DiskStore:
     many files are open. opened: called with this and its last `note`, when it was opened first;
     before that with "", where that did not succeed at once. Nothing is done before `start`.
     """
+
+    small = SMALL
 
     def __init__(
         self,

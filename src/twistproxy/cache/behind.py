@@ -1,0 +1,132 @@
+"""The stores behind memory that a configuration asks for: opened, changed by a reload, closed.
+
+[cache.disk]   a folder of this process alone
+[cache.redis]  what several nodes share; once the disk tells up to where it has heard of purges
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
+
+from twistproxy.cache.cache import Cache
+from twistproxy.cache.stored import Key
+from twistproxy.cache.stores import Store
+from twistproxy.cache.stores.disk import DiskStore
+from twistproxy.config import model
+
+if TYPE_CHECKING:
+    from twistproxy.cache.stores.redis import RedisStore
+
+DISK: Final = "disk"
+REDIS: Final = "redis"
+#: Seconds after which the disk knows of what Redis told.
+_OFTEN: Final = 5.0
+
+
+class Behind:
+    """reactor: with TCP, UNIX sockets, threads and time. wall: seconds of the epoch."""
+
+    def __init__(self, cache: Cache, reactor: Any, wall: Callable[[], float]) -> None:
+        self._cache = cache
+        self._reactor = reactor
+        self._wall = wall
+        self._terms: model.Cache | None = None
+        self._disk: DiskStore | None = None
+        self._redis: RedisStore | None = None
+        self._noting = LoopingCall(self._note)
+        self._noting.clock = reactor
+
+    def configure(self, terms: model.Cache) -> None:
+        """Have what it asks for, and nothing else. What didn't change goes on."""
+        before, self._terms = self._terms, terms
+        if _path(before) != _path(terms):
+            self._close(self._disk)
+            self._disk = self._open_disk(terms.disk) if terms.disk else None
+        elif self._disk is not None and terms.disk is not None:
+            self._disk.resize(terms.disk.size)
+        if _url(before) != _url(terms) or _path(before) != _path(terms):
+            self._close(self._redis)
+            self._redis = None
+            if terms.redis is not None and self._disk is None:
+                self._redis = self._open_redis(terms.redis, "")
+        elif self._redis is not None and terms.redis is not None:
+            self._redis.timeout = terms.redis.timeout
+            self._redis.grace = terms.grace
+        self._lie()
+
+    def close(self) -> Deferred[Any]:
+        """They keep what they can."""
+        if self._noting.running:
+            self._noting.stop()
+        self._note()
+        stores = [store for store in (self._disk, self._redis) if store is not None]
+        self._disk = self._redis = self._terms = None
+        self._lie()
+        return gatherResults([store.close() for store in stores])
+
+    def _lie(self) -> None:
+        stores: dict[str, Store | None] = {DISK: self._disk, REDIS: self._redis}
+        there = {name: store for name, store in stores.items() if store is not None}
+        self._cache.tiers.use(there, self._disk)
+
+    def _close(self, store: DiskStore | RedisStore | None) -> None:
+        if store is not None:
+            store.close()
+
+    def _open_disk(self, config: model.DiskCache) -> DiskStore:
+        disk = DiskStore(config.path, config.size, self._reactor)
+        disk.crowded = self._let_go
+        disk.opened = self._opened
+        disk.start()
+        return disk
+
+    def _opened(self, disk: DiskStore, position: str) -> None:
+        """The disk is there, and so is what Redis had told when it was written last."""
+        redis = None if self._terms is None else self._terms.redis
+        if disk is self._disk and redis is not None and self._redis is None:
+            self._redis = self._open_redis(redis, position)
+            self._lie()
+            if not self._noting.running:
+                self._noting.start(_OFTEN, now=False)
+
+    def _open_redis(self, config: model.RedisCache, position: str) -> RedisStore:
+        # Not at the top: the library takes the reactor as it is when it is imported.
+        from twistproxy.cache.redis.client import RedisServer
+        from twistproxy.cache.stores.redis import RedisStore
+
+        assert self._terms is not None
+        redis = RedisStore(
+            self._reactor,
+            RedisServer(self._reactor, config.url),
+            config.timeout,
+            on_purge=self._heard,
+            on_remove=self._heard,
+            grace=self._terms.grace,
+            position=position,
+        )
+        redis.start()
+        return redis
+
+    def _heard(self, what: Any) -> None:
+        self._cache.heard(what, REDIS, self._wall())
+
+    def _note(self) -> None:
+        """After all that it has heard so far, the disk notes up to where that was."""
+        if self._disk is not None and self._redis is not None:
+            self._disk.note(self._redis.position)
+
+    def _let_go(self, key: Key) -> None:
+        """Too many files are open: memory holds on to this one's no longer."""
+        self._cache.tiers.memory.remove(key)
+
+
+def _path(terms: model.Cache | None) -> object:
+    return terms and terms.disk and terms.disk.path
+
+
+def _url(terms: model.Cache | None) -> object:
+    return terms and terms.redis and terms.redis.url
