@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from twistproxy.cache.broadcast import Broadcast, Reading
 from twistproxy.cache.cache import Hit, Stale
-from twistproxy.cache.flights import Flight, Wave, may_share
+from twistproxy.cache.flights import Flight, Wave
 from twistproxy.cache.purge import requested
 from twistproxy.cache.slices import SLICE, Slices, of_spans
 from twistproxy.cache.stored import InFile, Key
@@ -315,7 +315,7 @@ class Exchange:
                 self._refresh_behind(found)
                 return
         else:
-            missing = found.reason in _MISSING and not self._brought
+            missing = cache.tiers.behind and not self._brought and found.reason in _MISSING
             if missing and (coming := cache.bring(key, now)) is not None:
                 self._brought = True
                 coming.addCallback(self._came, key)
@@ -324,13 +324,13 @@ class Exchange:
             if found.only_if_cached:
                 self.fail(errors.NOT_CACHED)  # RFC 9111 §5.2.1.7
                 return
-        if cache.collapse and self._wave is None and may_share(request):
-            flight = cache.flights.get(key, self.generation)
-            if flight is not None:
+        if found.shared and cache.collapse and self._wave is None:
+            flight = cache.flights.enter(key, self, now)
+            if flight is not None and flight.leader is not self:
                 self._joined = flight
                 flight.join(self)
                 return
-            self._flight = cache.flights.depart(key, self, now)
+            self._flight = flight
         self.fetch()
 
     def _came(self, _: None, key: Key) -> None:
@@ -580,7 +580,8 @@ class Exchange:
             self._reply_outdated(stale, "stale-if-error")
             return
         self._stale = None
-        self._go_on()
+        if self._wave is not None:
+            self._go_on()
         self.store(response, length, stale)
         if self._writer is not None and data:
             self._writer.write(data)
@@ -1088,8 +1089,10 @@ class Exchange:
         if self._joined is not None:
             self._joined.leave(self)
             self._joined = None
-        self._land()
-        self._go_on()
+        if self._flight is not None or self._cast is not None:
+            self._land()
+        if self._wave is not None:
+            self._go_on()
         road = self.road
         road.exchanges.discard(self)
         counts = road.counts

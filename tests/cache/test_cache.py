@@ -248,6 +248,28 @@ def test_4_the_youngest_of_two_without_vary() -> None:
     assert hit(box).body == b"young"
 
 
+SHARED: dict[str, tuple[Request, bool]] = {
+    "plain": (get(), True),
+    "its own conditions": (get((b"If-None-Match", b'"1"')), True),
+    "cookie": (get((b"Cookie", b"a=b")), True),
+    "head": (get(method=b"HEAD"), False),
+    "authorization": (get((b"Authorization", b"Basic eDp5")), False),
+    "directives": (get((CC, b"max-age=0")), False),
+    "pragma": (get((b"Pragma", b"no-cache")), False),
+    "range": (get((b"Range", b"bytes=0-1")), False),
+    "if-range": (get((b"If-Range", b'"1"')), False),
+    "body": (get((b"Content-Length", b"1")), False),
+    "chunked": (get((b"Transfer-Encoding", b"chunked")), False),
+}
+
+
+@pytest.mark.parametrize(("request_", "shared"), SHARED.values(), ids=SHARED)
+def test_what_is_fetched_may_be_for_others_too(request_: Request, shared: bool) -> None:
+    found = cache().lookup(KEY, request_, NOW)
+    assert isinstance(found, Miss)
+    assert found.shared is shared
+
+
 # -- storing --
 
 REFUSALS: dict[str, tuple[Request, Response, int | None, str]] = {

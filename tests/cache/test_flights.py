@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
-from twistproxy.cache.flights import ALONE, Flight, Flights, Wave, may_share
+from twistproxy.cache.flights import ALONE, Flight, Flights, Wave
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.http.errors import CONNECTION_REFUSED, Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.freshness import Freshness
-from twistproxy.http.message import Request
 
 KEY = Key("open", "http://a.test/")
 STORED = Stored(KEY, (), 200, b"OK", Fields(), Freshness(60, 0, 0), 0)
@@ -128,21 +125,14 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(flights._alone) == 4096
 
 
-REQUESTS = {
-    "plain": (b"GET", [], True),
-    "its own conditions": (b"GET", [(b"If-None-Match", b'"1"')], True),
-    "cookie": (b"GET", [(b"Cookie", b"a=b")], True),
-    "head": (b"HEAD", [], False),
-    "post": (b"POST", [], False),
-    "authorization": (b"GET", [(b"Authorization", b"Basic eDp5")], False),
-    "directives": (b"GET", [(b"Cache-Control", b"max-age=0")], False),
-    "pragma": (b"GET", [(b"Pragma", b"no-cache")], False),
-    "range": (b"GET", [(b"Range", b"bytes=0-1")], False),
-    "body": (b"GET", [(b"Content-Length", b"1")], False),
-    "chunked": (b"GET", [(b"Transfer-Encoding", b"chunked")], False),
-}
-
-
-@pytest.mark.parametrize(("method", "fields", "may"), REQUESTS.values(), ids=REQUESTS)
-def test_who_may_share(method: bytes, fields: list[tuple[bytes, bytes]], may: bool) -> None:
-    assert may_share(Request(method, b"/", Fields(fields))) is may
+def test_who_comes_first_leads_and_the_others_join() -> None:
+    flights, first, second = Flights(), Leader(), Leader()
+    flight = flights.enter(KEY, first, 0)
+    assert flight is not None
+    assert flight.leader is first
+    assert flights.enter(KEY, second, 0) is flight
+    after_a_reload = Leader()
+    after_a_reload.generation = 2
+    other = flights.enter(KEY, after_a_reload, 0)
+    assert other is not None
+    assert other.leader is after_a_reload

@@ -42,12 +42,14 @@ from twistproxy.tables import figures
 # What would take more than such a part of memory goes straight to a file, where there are files.
 _LARGE: Final = 8
 _ANYBODY = Request(b"GET", b"", Fields())
-# What a request can have that matters here; its other conditions are judged with the answer.
+# With one of these a request gets what is its own; other conditions are judged with the answer.
 _SPECIAL = frozenset(
     {
+        b"authorization",
         b"cache-control",
         b"content-length",
         b"if-match",
+        b"if-range",
         b"if-unmodified-since",
         b"pragma",
         b"range",
@@ -76,7 +78,7 @@ class Stale:
     reason: for Cache-Status' fwd, "stale", or "request" where the client wants it confirmed.
     conditions: fields that ask its origin for that, `conditional.ask` puts them into a request;
     none if it has no validator. asked: by the client. at_once: it may be served while that is
-    under way.
+    under way. shared: what is fetched in its place may be for others, too.
     """
 
     request: Request
@@ -85,6 +87,7 @@ class Stale:
     conditions: list[tuple[bytes, bytes]]
     asked: RequestDirectives
     at_once: bool
+    shared: bool
 
 
 class Miss(NamedTuple):
@@ -93,14 +96,17 @@ class Miss(NamedTuple):
     reason: for Cache-Status' fwd: "uri-miss", "vary-miss", "method" or "bypass", and as for
     `Stale` where what is stored has no validator. A 304 answers the client's own conditions.
     detail: more about it, a token. only_if_cached: the client wants 504 rather than the origin.
+    shared: as for `Stale`.
     """
 
     reason: str
     detail: str | None = None
     only_if_cached: bool = False
+    shared: bool = False
 
 
-_UNKNOWN = Miss("uri-miss")
+_UNKNOWN = Miss("uri-miss", shared=True)
+_OTHERS = Miss("vary-miss", shared=True)
 
 
 class Cache:
@@ -170,13 +176,17 @@ class Cache:
             stored: Stored | None = variants[0]
             if len(variants) > 1 or variants[0].variant:
                 stored = _chosen(variants, request.fields)
-            if stored is not None and now < stored.fresh_until:
+            if stored is None:
+                self._misses += 1
+                return _OTHERS
+            if now < stored.fresh_until:
                 self._hits += 1
                 stored.uses += 1
                 return stored
-        return self._lookup(key, request, now)
+            return self._lookup(key, request, now, True)
+        return self._lookup(key, request, now, False)
 
-    def _lookup(self, key: Key, request: Request, now: float) -> Hit | Stale | Miss:
+    def _lookup(self, key: Key, request: Request, now: float, shared: bool) -> Hit | Stale | Miss:
         """As the RFC has it."""
         fields = request.fields
         asked = request_directives(fields)
@@ -192,7 +202,7 @@ class Cache:
         reason, body = must_forward(stored.freshness, asked, now), stored.body
         if isinstance(body, Parts) and (reason or not _covers(stored, body, request, now)):
             self._misses += 1
-            return Miss("partial", None, asked.only_if_cached)
+            return Miss("partial", None, asked.only_if_cached, shared)
         if reason is None:
             self._hits += 1
             stored.uses += 1
@@ -208,6 +218,7 @@ class Cache:
             conditional.conditions(stored.fields),
             asked,
             reason == "stale" and stale_while_revalidate(stored.freshness, asked, now),
+            shared,
         )
 
     def _bypass(self, key: Key, request: Request) -> Miss | None:

@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol
 from twistproxy.cache.broadcast import Broadcast
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.http.errors import Problem
-from twistproxy.http.message import Request
 
 #: Seconds for which nobody waits for a key whose answer was not for everybody.
 ALONE: Final = 10.0
@@ -24,27 +23,6 @@ ALONE: Final = 10.0
 _REMEMBERED: Final = 4096
 # How many go for each that has got its answer.
 _WAVE: Final = 2
-
-
-# A request with one of these gets what is its own.
-_OWN: Final = frozenset(
-    {
-        b"authorization",
-        b"cache-control",
-        b"content-length",
-        b"if-match",
-        b"if-range",
-        b"if-unmodified-since",
-        b"pragma",
-        b"range",
-        b"transfer-encoding",
-    }
-)
-
-
-def may_share(request: Request) -> bool:
-    """Whether a request could be answered by what another one fetches."""
-    return request.method == b"GET" and _OWN.isdisjoint(request.fields.combined)
 
 
 class Waiter(Protocol):
@@ -128,6 +106,13 @@ class Flights:
         """The one to join, if there is any: after a reload the answer may be another one."""
         flight = self._by_key.get(key)
         return flight if flight is None or flight.leader.generation is generation else None
+
+    def enter(self, key: Key, exchange: Leader, now: float) -> Flight | None:
+        """The one to join, or one that the exchange leads; None where nobody should wait."""
+        flight = self._by_key.get(key)
+        if flight is not None and flight.leader.generation is exchange.generation:
+            return flight
+        return self.depart(key, exchange, now)
 
     def depart(self, key: Key, leader: Leader, now: float) -> Flight | None:
         """A fetch that others may join; None where they had better not."""
