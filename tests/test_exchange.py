@@ -725,6 +725,25 @@ def test_what_is_for_one_only_sends_the_others_off_in_waves() -> None:
     assert len([what for what in play.done if " GET " in what or "dial" in what]) == 3
 
 
+def test_who_may_get_a_304_is_not_waited_for() -> None:
+    play = Play()
+    play.ask(GET, "If-None-Match: *")
+    play.ask(GET)
+    other = play.ask(GET, "If-None-Match: *")
+    play.did("dial a.test:80", "dial a.test:80")
+    play.connect().says(b"HTTP/1.1 304 Not Modified\r\n\r\n")
+    play.connect().says(answer("200 OK", FRESH, 'ETag: "1"', body=b"hello"))
+    assert other.status == 304
+    play.over()
+
+
+def test_what_each_has_to_confirm_is_not_shared() -> None:
+    play = Play()
+    clients = asks(play, 3)
+    play.connect().says(answer("200 OK", "Cache-Control: no-cache", 'ETag: "1"', body=b"own"))
+    assert [client.got for client in clients] == [b"own", b"", b""]
+
+
 def test_other_variants_are_fetched_for_themselves() -> None:
     play = Play()
     one, other, same = (play.ask(GET, f"Accept: {kind}") for kind in ("a", "b", "a"))

@@ -325,7 +325,10 @@ class Exchange:
                 self.fail(errors.NOT_CACHED)  # RFC 9111 §5.2.1.7
                 return
         if found.shared and cache.collapse and self._wave is None:
-            flight = cache.flights.enter(key, self, now)
+            # Who brings conditions of its own may get a 304, which is of no use to others.
+            leads = self._stale is not None or _ASK_FOR_NEWS.isdisjoint(request.fields.combined)
+            flights = cache.flights
+            flight = flights.enter(key, self, now) if leads else flights.get(key, self.generation)
             if flight is not None and flight.leader is not self:
                 self._joined = flight
                 flight.join(self)
@@ -592,11 +595,12 @@ class Exchange:
         self.reply(response, length, data)
         flight = self._flight
         if flight is not None:
-            if self._writer is None:
-                self._flight = None
-                self.road.cache.flights.dissolve(flight, self.road.wall())
+            writer, now = self._writer, self.road.wall()
+            # What is to be confirmed to each (no-cache, max-age=0) may be another for each.
+            if writer is None or not writer.stored.freshness.usable(now):
+                self._dissolve_flight()
             else:
-                self.road.cache.flights.board(flight, self._writer.stored, length)
+                self.road.cache.flights.board(flight, writer.stored, length)
 
     def server_failed(self, problem: Problem) -> None:
         leg, self._leg = self._leg, None
@@ -666,8 +670,10 @@ class Exchange:
     def _confirmed(self, stale: Stale, response: Response) -> None:
         """A 304 to our own condition: what is stored is fresh again, if it is what was meant."""
         now = self.road.wall()
-        hit = self.road.cache.refresh(stale, response, self.requested, now)
+        hit = self.road.cache.refresh(stale, response, self.requested, now, self.service.writes)
         if hit is not None:
+            if not hit.freshness.usable(now):  # to be confirmed to each: not one after the other
+                self._dissolve_flight()
             status = self.cache_status._replace(fwd_status=304, ttl=hit.ttl(now))
             self._reply_stored(hit, status)
         else:  # of something else: ask without conditions
@@ -912,10 +918,9 @@ class Exchange:
         """Say what went wrong: by a page while that is possible, else by breaking off."""
         if self.ended:
             return
-        if not self.status:
-            self._fail_flight(problem)
         stale = self._stale
         if stale is not None and not self.status and self._stale_will_do(stale, problem):
+            self._fail_flight(problem)
             self._stale = None
             self._leg_done()
             self._reply_outdated(stale, "stale-if-error")
@@ -924,6 +929,10 @@ class Exchange:
             fresh = stale.stored.freshness
             if fresh.strict or fresh.validate:
                 problem = problem.as_status(504)  # RFC 9111 §5.2.2.2
+        if self._asked:
+            self._dissolve_flight()  # it may have been our request that the server failed at
+        elif not self.status:
+            self._fail_flight(problem)
         self.error = problem.name
         if problem.name != "http_request_denied":
             self.road.counts.errors += 1
@@ -1046,6 +1055,12 @@ class Exchange:
         flight, self._flight = self._flight, None
         if flight is not None:
             self.road.cache.flights.fail(flight, problem)
+
+    def _dissolve_flight(self) -> None:
+        """What we get, or don't, says nothing of what those who wait for us would get."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self.road.cache.flights.dissolve(flight, self.road.wall())
 
     def _land(self) -> None:
         """Our fetch is over, for others, too."""

@@ -6,6 +6,8 @@ them, and be shared where it would have said the same.
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pytest
@@ -69,6 +71,8 @@ class Shop(Recording):
 
     def _show(self, request: Received) -> bytes:
         said = self.says.get(request.target.partition("?")[0], (KEPT,))
+        if "slow" in request.target:
+            time.sleep(0.4)
         who = request.get("authorization") or request.get("cookie") or "nobody"
         lines = [line.replace("{who}", who) for line in said]
         scheme, host = request.get("x-forwarded-proto"), request.get("host")
@@ -155,6 +159,9 @@ def test_what_is_said_to_be_for_all_is_shared_although_credentials_got_it(
 OLD = "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT"
 CONFIRMING = {
     "credentials": (KEPT, "Authorization: alice"),
+    "a_cookie": (OLD, "Cookie: alice"),
+    "a_steering_field": (KEPT, "X-Original-URL: /alice"),
+    "an_origin": (KEPT, "Origin: https://alice"),
 }
 
 
@@ -224,6 +231,28 @@ def test_a_cookie_that_is_withheld_is_not_stored(proxy: Program, shop: Shop, uni
     assert ask(proxy.reverse, f"/{unique}").get("set-cookie") == "id=alice"
     reply = ask(proxy.reverse, f"/{unique}")
     assert (reply.hit, reply.get("set-cookie"), reply.get("x-user")) == (True, "", "")
+
+
+CONFIRMED = {
+    "max_age_0": "max-age=0",
+    "no_cache": "no-cache, max-age=60",
+    "s_maxage_0": "s-maxage=0",
+}
+
+
+@pytest.mark.parametrize("said", CONFIRMED.values(), ids=CONFIRMED)
+def test_what_is_to_be_confirmed_to_each_is_fetched_by_each(
+    proxy: Program, shop: Shop, unique: str, said: str
+) -> None:
+    path = f"/slow/{unique}"
+    shop.says[path] = (f"Cache-Control: {said}", 'ETag: "{who}"')
+    people = [f"p{number}" for number in range(5)]
+
+    def get(who: str) -> str:
+        return text(ask(proxy.reverse, path, f"Cookie: {who}"))
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        assert [each.split()[-1] for each in pool.map(get, people)] == people
 
 
 # -- who answers, and for what

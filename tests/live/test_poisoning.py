@@ -342,6 +342,18 @@ def test_two_unkeyed_fields_at_once(side: Side, unique: str) -> None:
     check(side, unique, Ask("/moved/{w}"), both)
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-Host", "X-Original-URL", "X-HTTP-Method-Override"])
+def test_unkeyed_field_in_a_304(side: Side, unique: str, name: str) -> None:
+    again = ask(f"{name}: evil", "Cache-Control: no-cache", path="/confirming/{w}")
+    check(side, unique, Ask("/confirming/{w}"), Ask("/confirming/{w}"), again)
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Host", "X-Original-URL", "X-HTTP-Method-Override"])
+def test_unkeyed_field_in_the_answer_to_head(side: Side, unique: str, name: str) -> None:
+    again = ask(f"{name}: evil", "Cache-Control: no-cache", path="/unconfirmed/{w}", method="HEAD")
+    check(side, unique, Ask("/unconfirmed/{w}"), Ask("/unconfirmed/{w}"), again)
+
+
 # -- methods and bodies
 
 ATTACKS: dict[str, list[Ask]] = {
@@ -355,6 +367,9 @@ ATTACKS: dict[str, list[Ask]] = {
     "head_first": [ask(method="HEAD")],
     "post_that_says_what_it_brings": [ask(method="POST", content="evil")],
     "query_with_content": [ask("Content-Type: text/plain", method="QUERY", content="evil")],
+    "query_without_content": [ask("X-Q: evil", method="QUERY")],
+    "query_of_no_length": [ask("X-Q: evil", "Content-Length: 0", method="QUERY")],
+    "query_of_00_length": [ask("X-Q: evil", "Content-Length: 00", method="QUERY")],
     "query_of_no_chunks": [
         ask("X-Q: evil", "Transfer-Encoding: chunked", method="QUERY", content="0\r\n\r\n")
     ],
@@ -606,6 +621,23 @@ def test_who_waits_for_another_variant(
     )
     assert b"accept-encoding: gzip" in reply.body
     assert b"evil" not in reply.body
+
+
+def test_who_waits_for_what_must_be_confirmed_to_each(
+    together: Callable[[Ask, Ask], tuple[Reply, Reply]],
+) -> None:
+    path = "/slow_and_confirmed/{w}"
+    _, reply = together(ask("X-User: evil", path=path), ask("X-User: me", path=path))
+    assert reply.get("etag") == '"me"'
+    assert b"evil" not in reply.body
+
+
+def test_who_waits_for_a_fetch_that_its_client_made_fail(
+    together: Callable[[Ask, Ask], tuple[Reply, Reply]],
+) -> None:
+    path = "/slow_and_fragile/{w}"
+    attack, reply = together(ask("X-Crash: 1", path=path), Ask(path))
+    assert (attack.status, reply.status) == (502, 200)
 
 
 def test_a_client_that_leaves_its_fetch(side: Side, unique: str, origin: Recording) -> None:

@@ -48,6 +48,7 @@ _SPECIAL = frozenset(
         b"authorization",
         b"cache-control",
         b"content-length",
+        b"expect",
         b"if-match",
         b"if-range",
         b"if-unmodified-since",
@@ -252,8 +253,8 @@ class Cache:
         but we.
         """
         if request.method == b"HEAD":
-            self._compare(key, request, response, requested, received)
-        refusal = self._refusal(request, response, length, written)
+            self._compare(key, request, response, requested, received, written)
+        refusal = self._refusal(key, request, response, length, written)
         if refusal is None:
             stored = self._prepare(key, request, response, requested, received)
             writer = self._open(stored, request, response, requested, received, length)
@@ -298,6 +299,7 @@ class Cache:
 
     def _refusal(
         self,
+        key: Key,
         request: Request,
         response: Response,
         length: int | None,
@@ -305,8 +307,8 @@ class Cache:
     ) -> str | None:
         if not self.enabled:
             return "disabled"
-        if request.method == b"HEAD":
-            return "method"
+        if request.method == b"HEAD" or (request.method == b"QUERY" and not key.query):
+            return "method"  # its key is the GET's
         if length is not None and length > self.max_object:
             return "too-large"
         negative_ttl = self.terms.negative_ttl
@@ -328,7 +330,12 @@ class Cache:
             self.tiers.remove(stale.key)
 
     def refresh(
-        self, stale: Stale, response: Response, requested: float, received: float
+        self,
+        stale: Stale,
+        response: Response,
+        requested: float,
+        received: float,
+        written: Container[bytes] | None = None,
     ) -> Hit | None:
         """The stored response as a 304 to its conditions confirms it (RFC 9111 §4.3.4).
 
@@ -339,12 +346,18 @@ class Cache:
             self.tiers.remove(old.key)
             return None
         self._revalidated += 1
-        new = self._renew(old, stale.request, response, requested, received)
+        new = self._renew(old, stale.request, response, requested, received, written)
         new.uses += 1
         return new
 
     def _renew(
-        self, old: Stored, request: Request, response: Response, requested: float, received: float
+        self,
+        old: Stored,
+        request: Request,
+        response: Response,
+        requested: float,
+        received: float,
+        written: Container[bytes] | None,
     ) -> Stored:
         """The same content under a head with the news of another one (RFC 9111 §3.2)."""
         # With a Date in any case: the stored one would make it old again.
@@ -359,8 +372,8 @@ class Cache:
         if old not in self._memory.get(old.key):
             return new  # it has left meanwhile, perhaps was invalidated: not back in by this
         negative_ttl = self.terms.negative_ttl
-        refusal = caching.may_store(request, head, negative_ttl=negative_ttl)
-        if refusal is None or refusal == "cookie":  # that it was stored without one was confirmed
+        refusal = caching.may_store(request, head, negative_ttl=negative_ttl, written=written)
+        if refusal is None:
             self.keep(new, request, requested)
         elif caching.may_store(_ANYBODY, head, negative_ttl=negative_ttl) is not None:
             self.tiers.remove(old.key)  # no longer for anybody, not just not by this request
@@ -514,7 +527,13 @@ class Cache:
         return self._memory.put(stored, superseded)
 
     def _compare(
-        self, key: Key, request: Request, response: Response, requested: float, received: float
+        self,
+        key: Key,
+        request: Request,
+        response: Response,
+        requested: float,
+        received: float,
+        written: Container[bytes] | None,
     ) -> None:
         """A HEAD's answer shows whether what we store is outdated, or still right (§4.3.5)."""
         old = _chosen(self._memory.get(key), request.fields)
@@ -523,7 +542,7 @@ class Cache:
         if old.status != 200 or not conditional.same_head(old.fields, old.length, response.fields):
             self._invalidated += self.tiers.remove(key)
         else:
-            self._renew(old, request, response, requested, received)
+            self._renew(old, request, response, requested, received, written)
 
     def reserve(self, writer: Writer, size: int) -> bool:
         # Bodies on their way take a half of the room at most, so that a stampede of large ones
