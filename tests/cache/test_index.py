@@ -18,8 +18,7 @@ LIMIT = 1 << 30
 
 def opened(folder: Path, limit: int = LIMIT) -> Index:
     index = Index(folder, limit)
-    for _ in index.load():
-        pass
+    index.load()
     return index
 
 

@@ -211,7 +211,7 @@ class Index:
             digests, cost = self._db.execute(
                 "SELECT json_group_array(digest), coalesce(sum(cost), 0) FROM object "
                 "INDEXED BY by_digest WHERE digest BETWEEN ? AND ?",
-                (first, first + width - 1),
+                (first, min(first + width, 1 << 63) - 1),
             ).fetchone()
             self.objects += self.sketch.add_all(_digests.decode(digests))
             self.files += cost
