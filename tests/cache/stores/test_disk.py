@@ -387,8 +387,49 @@ def test_a_draft_gives_up_where_the_disk_is_slower(
     draft.write(bytes(600))
     assert not draft.open
     disk.settle()
-    assert disk["unwritten"] == 0
+    assert (disk["unwritten"], disk["dropped"]) == (0, 1)
     assert bodies(tmp_path) == []
+
+
+def test_a_draft_is_written_as_fast_as_it_comes_though_the_thread_is_not_heard(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    write = module.bodies.write
+
+    def note(fd: int, data: bytes) -> None:
+        written.append(len(data))
+        write(fd, data)
+
+    monkeypatch.setattr(module, "UNWRITTEN", 2000)
+    monkeypatch.setattr(module.bodies, "write", note)
+    draft = disk.store.draft(stored("a"), None)
+    assert draft is not None
+    for _ in range(10):
+        draft.write(bytes(600))
+        draft.write(bytes(600))
+        draft.write(bytes(600))
+        disk.store.work()
+        assert draft.unwritten == 0
+    assert written == [1800] * 10
+    assert len(disk.wait(draft.finish()).body) == 18000
+    assert disk["unwritten"] == 0
+
+
+def test_a_draft_that_is_just_finished_is_found_and_forgotten(disk: Disk) -> None:
+    def finished() -> None:
+        draft = disk.store.draft(stored("a"), None)
+        assert draft is not None
+        draft.write(LARGE)
+        draft.finish()
+
+    finished()
+    assert len(disk.get("a")) == len(LARGE)
+    disk.wait(disk.store.remove(stored("a").key))
+    assert disk.get("a") is None
+    finished()
+    assert disk.wait(disk.store.remove(stored("a").key)) == 1
+    assert disk.get("a") is None
 
 
 def test_a_draft_that_can_not_be_is_none(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

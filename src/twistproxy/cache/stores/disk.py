@@ -21,6 +21,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -52,7 +53,7 @@ PATIENCE: Final = 1.0
 END: Final = 5.0
 #: Bytes of bodies that wait to be written: of all objects, of one large one as it comes.
 WAITING: Final = 64 << 20
-UNWRITTEN: Final = 8 << 20
+UNWRITTEN: Final = 32 << 20
 #: Jobs that wait; those who ask; large objects on their way; files that are open for readers.
 JOBS: Final = 10_000
 ASKING: Final = 1024
@@ -142,7 +143,7 @@ class DiskStore:
         self._opened: dict[int, Key] = {}  # descriptors that readers have
         self._calls: dict[str, Any] = {}  # delayed ones
         self._complaint = ""  # what was logged last
-        self._was_opened = False
+        self._first: State = "opening"  # how that went the first time
         self._closing: Deferred[None] | None = None
         # The thread's own.
         self._shelf = Shelf(folder, limit, self._release)
@@ -204,7 +205,7 @@ class DiskStore:
                 work = partial(self._shelf.take_out, key, variants)
                 self._must(_Job(work, _nothing, owed=(key, variants)))
             return False
-        self._writing[key] = self._writing.get(key, 0) + 1
+        self._is_coming(key)
         self._do(
             _Job(
                 partial(self._shelf.put, stored, data, variants),
@@ -424,6 +425,10 @@ class DiskStore:
                 break
         return len(opened) <= FILES
 
+    def _is_coming(self, key: Key) -> None:
+        """Who asks for it, or wants it forgotten, has to ask the thread."""
+        self._writing[key] = self._writing.get(key, 0) + 1
+
     def _put(self, key: Key, kept: bool) -> None:
         self._written += kept
         self._dropped += not kept
@@ -435,8 +440,7 @@ class DiskStore:
 
     def _drafted(self, draft: Draft, body: Body | None) -> Stored | None:
         """A draft is finished, if there is a body."""
-        self._written += body is not None
-        self._dropped += body is None
+        self._put(draft.stored.key, body is not None)
         if body is None:
             return None
         draft.stored.body = body
@@ -448,10 +452,12 @@ class DiskStore:
         """The thread has come to another state: log it, and try again what failed."""
         if self._closing is not None:
             return
-        if not self._was_opened and state in ("ok", "failing"):
-            self._was_opened = state == "ok"
-            if self._was_opened or not self._complaint:
-                self.opened(self, self._shelf.note if self._was_opened else "")
+        if state == "ok" and self._first != "ok":
+            self._first = state
+            self.opened(self, self._shelf.note)
+        elif state == "failing" and self._first == "opening":
+            self._first = state
+            self.opened(self, "")
         if state in ("failing", "full"):
             self._later("again", AGAIN, self._try_again)
         if error and error != self._complaint:
@@ -501,7 +507,12 @@ class DiskStore:
 
     def _run(self) -> None:
         while not self._ended:
-            self._round(True)
+            try:
+                self._round(True)
+            except Exception as error:  # not even the failing could be done
+                log.failure("Cache on disk {folder}", folder=self.folder)
+                self._shelf.close()
+                self._say("failing", error)
 
     def work(self) -> None:
         """What there is to do, now and here: for who has no thread."""
@@ -597,7 +608,6 @@ class DiskStore:
         number = error.errno if isinstance(error, OSError) else None
         if self._shelf.index is not None and (number in _OURS or number in _FULL):
             if number in _FULL:
-                self._shelf.full()
                 self._full(error)
             if job is not None:
                 self._not_done(job)
@@ -606,7 +616,8 @@ class DiskStore:
             log.failure("Cache on disk {folder}", folder=self.folder)
         full = _code(error) == sqlite3.SQLITE_FULL
         if full:
-            self._shelf.give_space()
+            with suppress(sqlite3.Error):
+                self._shelf.give_space()
         elif is_broken(error):
             self._shelf.distrusted = str(error)
         # Whoever is told something by what follows finds nothing here any more.
@@ -621,10 +632,10 @@ class DiskStore:
         if full or self._shelf.distrusted:
             self._open()
             if full and self._shelf.index is not None:
-                self._shelf.full()
                 self._full(error)
 
     def _full(self, error: Exception) -> None:
+        self._shelf.full()
         self._lowered = self._shelf.taken
         self._say("full", error)
 
@@ -722,21 +733,42 @@ class Draft:
     """A large object on its way to the disk, whose body is never in memory as a whole.
 
     open: whether it still takes bytes. It closes itself without a word when the disk is too slow,
-    full or failing, or the object is purged. stored: what it will be the body of. unwritten: bytes
-    that wait for the disk.
+    full or failing, or the object is purged. stored: what it will be the body of.
     Whoever has one calls `finish` or `abandon` in the end.
     """
 
-    __slots__ = ("_file", "_shelf", "_store", "open", "stored", "unwritten")
+    __slots__ = (
+        "_coming",
+        "_file",
+        "_given",
+        "_held",
+        "_pieces",
+        "_shelf",
+        "_store",
+        "_written",
+        "open",
+        "stored",
+    )
 
     def __init__(self, store: DiskStore, stored: Stored, shelf: Shelf) -> None:
         self.open = True
         self.stored = stored
-        self.unwritten = 0
         self._store = store
         self._shelf = shelf
-        self._file: bodies.Draft | None = None  # the thread's
+        self._given = 0  # bytes so far
+        self._held = 0  # of them, as far as the thread has told
+        self._pieces: deque[bytes] = deque()  # on their way to the thread
+        self._coming = False  # it is going to look for them
+        # The thread's own.
+        self._file: bodies.Draft | None = None
+        self._written = 0
         store._do(_Job(self._begin, self._begun, False))
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that wait for the disk."""
+        # Not by what the thread told: one turn of the loop may bring megabytes, and no answer.
+        return self._given - self._written
 
     def write(self, data: bytes) -> None:
         """Some more of the body; nothing if closed."""
@@ -744,11 +776,17 @@ class Draft:
             return
         size = len(data)
         if self.unwritten + size > UNWRITTEN or not self._store.has_place(size):
+            self._store._dropped += 1
             self.abandon()
             return
-        self.unwritten += size
-        tell = partial(self._wrote, size)
-        self._store._do(_Job(partial(self._write, data), tell, False, size=size))
+        self._given += size
+        self._hold(size)
+        # The thread takes all that there is by then, so that the slower it is, the fewer times it
+        # has to wait for the interpreter.
+        self._pieces.append(data)
+        if not self._coming:
+            self._coming = True
+            self._store._do(_Job(self._write, self._wrote))
 
     def finish(self, instead_of: Iterable[Stored] = ()) -> Deferred[Stored | None]:
         """The body is whole: keep the object in place of others, as `Store.put` has it.
@@ -767,6 +805,7 @@ class Draft:
             answer.callback(store._drafted(self, body))
 
         store._withdraw(lambda old: old.key == stored.key and old.variant in variants)
+        store._is_coming(stored.key)
         store._do(_Job(partial(self._finish, variants), tell, None, (stored.key, variants)))
         return answer
 
@@ -781,10 +820,15 @@ class Draft:
         if not begun:
             self.abandon()
 
-    def _wrote(self, size: int, kept: bool) -> None:
-        self.unwritten -= size
-        if not kept:
+    def _wrote(self, size: int | None) -> None:
+        """So many bytes more are; None: they can't be."""
+        self._hold(-(self._held if size is None else size))
+        if size is None:
             self.abandon()
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._store._bytes += size
 
     # -- in the thread --
 
@@ -792,12 +836,18 @@ class Draft:
         self._file = self._shelf.begin()
         return True
 
-    def _write(self, data: bytes) -> bool:
+    def _write(self) -> int | None:
+        self._coming = False  # first: what is added from now on is taken now, or the next time
+        pieces = []
+        while self._pieces:
+            pieces.append(self._pieces.popleft())
+        data = b"".join(pieces)
         file = self._file
         if file is None or not self._shelf.write(file, data):
             self._abandon()
-            return False
-        return True
+            return None
+        self._written += len(data)
+        return len(data)
 
     def _finish(self, variants: frozenset[Variant]) -> Body | None:
         if self._file is None:
