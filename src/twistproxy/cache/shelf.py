@@ -447,7 +447,7 @@ class Shelf:
                 self.orphans += 1
             for number in rows.keys() - files.keys():
                 self._drop(rows[number])
-                self.damaged += 1
+                self.orphans += 1
             bodies.tidy(shard)
             index.commit()
             yield
