@@ -187,15 +187,15 @@ def must_forward(
 def stale_while_revalidate(fresh: Freshness, asked: RequestDirectives, now: float) -> bool:
     """Whether it may answer at once, stale, while its origin is asked (RFC 5861 §3).
 
-    Not where must-revalidate & co. forbid staleness (RFC 9111 §4.2.4), nor a client that wants
-    it confirmed, younger, or fresh for a while (§5.2.1).
+    Not where must-revalidate & co. forbid staleness (RFC 9111 §4.2.4), nor for a client that says
+    itself what it takes: who names a max-age wants nothing stale without a max-stale (§5.2.1.1),
+    and what that allows needs no other leave.
     """
-    if fresh.validate or fresh.strict or asked.no_cache or asked.min_fresh:
+    if fresh.validate or fresh.strict or not fresh.stale_while_revalidate:
         return False
-    age = fresh.age(now)
-    if _too_old(age, asked) or not fresh.stale_while_revalidate:
+    if asked.no_cache or asked.max_age is not None or asked.min_fresh or asked.max_stale:
         return False
-    return age - fresh.lifetime <= fresh.stale_while_revalidate
+    return fresh.age(now) - fresh.lifetime <= fresh.stale_while_revalidate
 
 
 def _too_old(age: float, asked: RequestDirectives) -> bool:
