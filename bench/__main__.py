@@ -20,6 +20,8 @@ from bench.origin import Origin
 from bench.peers import peers
 from bench.rows import ROWS
 
+#: Of ourselves, one for each row.
+OURS = ("twistproxy", "twistproxy on disk", "twistproxy watched")
 SMOKE = Settings(seconds=1.0, rounds=1, scale=0.01, smoke=True)
 
 
@@ -54,7 +56,7 @@ def main(
     """Measure twistproxy beside other proxies. Exit status 1 if a run of its own was invalid."""
     everyone = peers()
     names = _chosen(rows, [row.name for row in ROWS])
-    chosen = _chosen("twistproxy,twistproxy watched" if smoke else who, list(everyone))
+    chosen = _chosen(",".join(OURS) if smoke else who, list(everyone))
     settings = SMOKE if smoke else Settings(seconds, rounds)
     if only_list:
         for row in ROWS:

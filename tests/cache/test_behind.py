@@ -145,6 +145,19 @@ def test_redis_waits_for_what_the_disk_has_noted(house: House) -> None:
     assert not house.clock.getDelayedCalls()
 
 
+def test_of_a_disk_without_a_note_nobody_knows_how_old_it_is(house: House) -> None:
+    (disk,) = house.has(disk="/a", redis=SERVER)
+    disk.opened(disk, "")
+    redis = house.stores()[1]
+    assert redis.position == "0-0"
+    redis.position = ""  # it has not answered yet
+    house.clock.advance(5)
+    assert disk.done == ["start"]
+    disk.opened(disk, "17-0")
+    assert redis.done == ["start", "close"]
+    assert house.stores()[1].position == "17-0"
+
+
 def test_a_disk_that_was_taken_away_opens_nothing(house: House) -> None:
     (disk,) = house.has(disk="/a", redis=SERVER)
     house.behind.close()

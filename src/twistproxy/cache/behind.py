@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DISK: Final = "disk"
 REDIS: Final = "redis"
+# A position of which Redis knows nothing: what the disk holds may be what was purged since.
+_UNKNOWN: Final = "0-0"
 #: Seconds after which the disk knows of what Redis told.
 _OFTEN: Final = 5.0
 
@@ -85,10 +87,14 @@ class Behind:
         return disk
 
     def _opened(self, disk: DiskStore, position: str) -> None:
-        """The disk is there, and so is what Redis had told when it was written last."""
+        """The disk is there, and so is what Redis had told when it was written last.
+
+        Again, if the disk came late: with what it holds Redis has to begin anew.
+        """
         redis = None if self._terms is None else self._terms.redis
-        if disk is self._disk and redis is not None and self._redis is None:
-            self._redis = self._open_redis(redis, position)
+        if disk is self._disk and redis is not None:
+            self._close(self._redis)
+            self._redis = self._open_redis(redis, position or _UNKNOWN)
             self._lie()
             if not self._noting.running:
                 self._noting.start(_OFTEN, now=False)
@@ -116,7 +122,7 @@ class Behind:
 
     def _note(self) -> None:
         """After all that it has heard so far, the disk notes up to where that was."""
-        if self._disk is not None and self._redis is not None:
+        if self._disk is not None and self._redis is not None and self._redis.position:
             self._disk.note(self._redis.position)
 
     def _let_go(self, key: Key) -> None:
