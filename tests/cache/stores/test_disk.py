@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from disk_worker import Turns, Worker
-from twistproxy.cache.bodies import Body
+from twistproxy.cache.disk.bodies import Body
+from twistproxy.cache.disk.shelf import SMALL
 from twistproxy.cache.purge import Purge
-from twistproxy.cache.shelf import SMALL
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import disk as module
 from twistproxy.cache.stores.disk import AGAIN, END, PATIENCE, DiskStore

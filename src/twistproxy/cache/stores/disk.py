@@ -1,6 +1,6 @@
 """Objects on a disk: a thread of our own waits for it, and nobody waits for the thread.
 
-    reactor ──jobs──▶ thread: shelf.py ──answers──▶ reactor
+    reactor ──jobs──▶ thread: disk/shelf.py ──answers──▶ reactor
 
 Jobs are done in their order; those that take longer in slices, between which the others go on.
 After each round what was written is committed, and only then told.
@@ -32,11 +32,12 @@ from attrs import define
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from twistproxy.cache import bodies, record
-from twistproxy.cache.bodies import Body
-from twistproxy.cache.index import Index, is_broken
+from twistproxy.cache import record
+from twistproxy.cache.disk import bodies
+from twistproxy.cache.disk.bodies import Body
+from twistproxy.cache.disk.index import Index, is_broken
+from twistproxy.cache.disk.shelf import SMALL, Shelf, Slices
 from twistproxy.cache.purge import Purge
-from twistproxy.cache.shelf import SMALL, Shelf, Slices
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import Answer
 from twistproxy.http.caching import Variant

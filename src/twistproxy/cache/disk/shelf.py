@@ -29,8 +29,8 @@ from typing import Final, TypeAlias, TypeVar
 from zlib import crc32
 
 from twistproxy.cache import record
-from twistproxy.cache.bodies import Bodies, Body, Damaged, Draft
-from twistproxy.cache.index import Entry, Index, Row, is_broken, wipe
+from twistproxy.cache.disk.bodies import Bodies, Body, Damaged, Draft
+from twistproxy.cache.disk.index import Entry, Index, Row, is_broken, wipe
 from twistproxy.cache.purge import Purge, outdate
 from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores import VARIANTS
