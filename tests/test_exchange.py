@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from cycles import no_cycles
 from road import DATE, FRESH, NOW, Client, Play, answer, configured, counted
 from twistproxy.cache.slices import SLICE
 from twistproxy.cache.stores.memory import MemoryStore
@@ -846,6 +847,22 @@ def test_what_is_stored_no_longer_goes_at_the_slowest_ones_pace() -> None:
     late.goes()
     play.over()
     assert play.cache.snapshot()["objects"] == 0
+
+
+def test_who_shares_a_fetch_leaves_nothing_behind() -> None:
+    play = Play()
+    play.exchange(GET, FRESH)
+    with no_cycles():
+        first, *others = [play.ask("GET http://a.test/shared HTTP/1.1") for _ in range(4)]
+        first.goes()
+        wire = play.wire
+        wire.says(answer("200 OK", FRESH, "Content-Length: 10", whole=False) + b"hello")
+        others.append(play.ask("GET http://a.test/shared HTTP/1.1"))
+        wire.says(b"world")
+        assert {client.got for client in others} == {b"helloworld"}
+        del first, others, wire
+        play.done.clear()
+        play.lines.clear()
 
 
 # -- stale --

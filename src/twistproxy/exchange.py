@@ -410,7 +410,10 @@ class Exchange:
         other._key, other._stale = key, stale
         other.cache_status = CacheStatus(fwd="stale", detail="stale-while-revalidate")
         other._flight = cache.flights.depart(key, other, self.road.wall())
-        other.fetch()
+        if other._flight is None:  # it was not for everybody a moment ago: each would ask again
+            other._end()
+        else:
+            other.fetch()
 
     # -- fetch ------------------------------------------------------------------------
 
