@@ -258,3 +258,29 @@ def test_head_is_answered_from_the_object_of_get(
     assert got.hit
     assert (got.get("content-length"), got.body) == ("4", b"")
     assert len(origin.asked(f"/{unique}")) == 1
+
+
+def test_parts_of_a_servers_file(proxy: Program, nginx: Nginx, unique: str, tmp_path: Path) -> None:
+    """nginx sends what is missing, once; together the parts are the file."""
+    path = f"/kept/{unique}"
+    body = nginx.put(path, bytes(range(256)) * 400)
+    url = f"http://127.0.0.1:{proxy.reverse}{path}"
+
+    def part(asked: str) -> Curl:
+        return curl("-H", "Host: shop.example", "--range", asked, url, folder=tmp_path)
+
+    for asked, first, last in (("0-9", 0, 9), ("50000-", 50000, 102399), ("10-49999", 10, 49999)):
+        for hit in (False, True):
+            got = part(asked)
+            assert (got.status, got.hit) == (206, hit)
+            assert got.body == body[first : last + 1]
+            assert f"bytes {first}-{last}/102400" in got.head
+    assert len(nginx.requests(path)) == 3
+    whole = by_reverse(proxy, path, tmp_path)
+    assert (whole.status, whole.hit, whole.body) == (200, True, body)
+    assert part("-5").body == body[-5:]
+    several = part("0-1,100-101")
+    assert "multipart/byteranges" in several.head
+    assert body[:2] in several.body
+    assert part("102400-").status == 416
+    assert len(nginx.requests(path)) == 3
