@@ -33,7 +33,16 @@ class Disk:
         self.path, self.limit = path, size
         self.opened: Any = None
         self.crowded: Any = None
+        self.objects = 0
+        self.asked = 0
         self.done: list[object] = []
+
+    def get(self, key: Key) -> tuple[()]:
+        self.asked += 1
+        return ()
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"objects": self.objects}
 
     def start(self) -> None:
         self.done.append("start")
@@ -57,10 +66,19 @@ class Redis:
         self.grace = choices["grace"]
         self.position = choices["position"]
         self.heard = choices["on_purge"]
+        self.told = choices["on_settled"]
+        self.settled = False
         self.done: list[object] = []
+
+    def get(self, key: Key) -> tuple[()]:
+        return ()
 
     def start(self) -> None:
         self.done.append("start")
+
+    def settle(self, position: str) -> None:
+        self.position, self.settled = position, True
+        self.told()
 
     def close(self) -> Deferred[None]:
         self.done.append("close")
@@ -136,17 +154,38 @@ def test_redis_waits_for_what_the_disk_has_noted(house: House) -> None:
     assert house.stores()[0] is disk, "it is asked first"
     redis = house.stores()[1]
     assert redis.position == "17-0"
-    redis.position = "18-0"
+    redis.settle("18-0")
+    assert disk.done == ["start", "note 18-0"], "at once"
+    redis.position = "19-0"
     house.clock.advance(5)
     house.behind.close()
-    assert disk.done == ["start", "note 18-0", "note 18-0", "close"]
+    assert disk.done == ["start", "note 18-0", "note 19-0", "note 19-0", "close"]
     assert redis.done == ["start", "close"]
     assert house.stores() == []
     assert not house.clock.getDelayedCalls()
 
 
+def test_the_disk_is_not_asked_before_redis_has_told_what_was_purged(house: House) -> None:
+    def asked() -> bool:
+        before = disk.asked
+        house.cache.bring(KEY, 1000.0)
+        return bool(disk.asked > before)
+
+    (disk,) = house.has(disk="/a", redis=SERVER)
+    assert not asked()
+    disk.opened(disk, "17-0")
+    assert not asked()
+    house.stores()[1].settle("18-0")
+    assert asked()
+    house.has(disk="/a")
+    assert asked()
+    house.has(disk="/a", redis=SERVER)
+    assert not asked()
+
+
 def test_of_a_disk_without_a_note_nobody_knows_how_old_it_is(house: House) -> None:
     (disk,) = house.has(disk="/a", redis=SERVER)
+    disk.objects = 1
     disk.opened(disk, "")
     redis = house.stores()[1]
     assert redis.position == "0-0"
@@ -156,6 +195,28 @@ def test_of_a_disk_without_a_note_nobody_knows_how_old_it_is(house: House) -> No
     disk.opened(disk, "17-0")
     assert redis.done == ["start", "close"]
     assert house.stores()[1].position == "17-0"
+
+
+def test_an_empty_disk_knows_as_much_as_memory(house: House) -> None:
+    (disk,) = house.has(disk="/a", redis=SERVER)
+    disk.opened(disk, "")
+    assert house.stores()[1].position == ""
+    house.stores()[1].settle("18-0")
+    (other,) = house.has(disk="/b", redis=SERVER)
+    other.opened(other, "")
+    assert house.stores()[1].position == "18-0"
+
+
+def test_redis_comes_and_goes_beside_a_disk(house: House) -> None:
+    (disk,) = house.has(disk="/a")
+    disk.opened(disk, "17-0")
+    _, redis = house.has(disk="/a", redis=SERVER)
+    assert redis.position == "17-0"
+    redis.settle("18-0")
+    assert house.has(disk="/a") == [disk]
+    assert house.has(disk="/a", redis=SERVER)[1].position == "18-0"
+    # Another one has another log.
+    assert house.has(disk="/a", redis="redis://127.0.0.1/1")[1].position == ""
 
 
 def test_a_disk_that_was_taken_away_opens_nothing(house: House) -> None:

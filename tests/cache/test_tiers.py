@@ -160,6 +160,16 @@ def test_who_told_it_is_not_told_again() -> None:
     assert not house.redis.gone
 
 
+def test_who_may_hold_what_should_be_gone_is_told_but_not_asked() -> None:
+    house = House()
+    house.tiers.use(house.tiers.behind, None, ["disk"])
+    assert house.tiers.bring(KEY, NOW)
+    assert (len(house.disk.asked), len(house.redis.asked)) == (0, 1)
+    house.tiers.put(stored())
+    house.tiers.remove(KEY)
+    assert (len(house.disk.held), house.disk.gone) == (1, [KEY])
+
+
 def test_after_a_reload_there_may_be_others() -> None:
     house = House()
     coming = house.tiers.bring(KEY, NOW)

@@ -2,6 +2,8 @@
 
 [cache.disk]   a folder of this process alone
 [cache.redis]  what several nodes share; once the disk tells up to where it has heard of purges
+
+The disk is not asked before Redis has told what was purged since, or can't be reached.
 """
 
 from __future__ import annotations
@@ -39,22 +41,28 @@ class Behind:
         self._terms: model.Cache | None = None
         self._disk: DiskStore | None = None
         self._redis: RedisStore | None = None
+        self._ready = False  # the disk is open, or can't be for now
+        # Up to where what this node holds has heard of purges, and from which Redis.
+        self._position = ""
+        self._told_by = ""
         self._noting = LoopingCall(self._note)
         self._noting.clock = reactor
 
     def configure(self, terms: model.Cache) -> None:
         """Have what it asks for, and nothing else. What didn't change goes on."""
         before, self._terms = self._terms, terms
-        if _path(before) != _path(terms):
-            self._close(self._disk)
+        moved = _path(before) != _path(terms)
+        if moved:
+            if self._disk is not None:
+                self._disk.close()
+            self._ready = False
             self._disk = self._open_disk(terms.disk) if terms.disk else None
         elif self._disk is not None and terms.disk is not None:
             self._disk.resize(terms.disk.size)
-        if _url(before) != _url(terms) or _path(before) != _path(terms):
-            self._close(self._redis)
-            self._redis = None
-            if terms.redis is not None and self._disk is None:
-                self._redis = self._open_redis(terms.redis, "")
+        if moved or _url(before) != _url(terms):
+            self._leave_redis()
+            if self._disk is None or self._ready:
+                self._begin_redis()
         elif self._redis is not None and terms.redis is not None:
             self._redis.timeout = terms.redis.timeout
             self._redis.grace = terms.grace
@@ -73,11 +81,8 @@ class Behind:
     def _lie(self) -> None:
         stores: dict[str, Store | None] = {DISK: self._disk, REDIS: self._redis}
         there = {name: store for name, store in stores.items() if store is not None}
-        self._cache.tiers.use(there, self._disk)
-
-    def _close(self, store: DiskStore | RedisStore | None) -> None:
-        if store is not None:
-            store.close()
+        told = _url(self._terms) is None or (self._redis is not None and self._redis.settled)
+        self._cache.tiers.use(there, self._disk, () if told else (DISK,))
 
     def _open_disk(self, config: model.DiskCache) -> DiskStore:
         disk = DiskStore(config.path, config.size, self._reactor)
@@ -86,17 +91,34 @@ class Behind:
         disk.start()
         return disk
 
-    def _opened(self, disk: DiskStore, position: str) -> None:
+    def _opened(self, disk: DiskStore, note: str) -> None:
         """The disk is there, and so is what Redis had told when it was written last.
 
         Again, if the disk came late: with what it holds Redis has to begin anew.
         """
-        redis = None if self._terms is None else self._terms.redis
-        if disk is self._disk and redis is not None:
-            self._close(self._redis)
-            self._redis = self._open_redis(redis, position or _UNKNOWN)
+        if disk is self._disk:
+            self._leave_redis()
+            self._ready = True
+            if note or disk.snapshot()["objects"]:
+                self._position = note or _UNKNOWN
+            self._begin_redis()
             self._lie()
-            if not self._noting.running:
+
+    def _leave_redis(self) -> None:
+        if self._redis is not None:
+            self._position = self._redis.position
+            self._redis.close()
+            self._redis = None
+
+    def _begin_redis(self) -> None:
+        """Hear what was told since this node heard the last."""
+        redis = None if self._terms is None else self._terms.redis
+        if redis is not None:
+            if self._told_by not in ("", redis.url):
+                self._position = ""
+            self._told_by = redis.url
+            self._redis = self._open_redis(redis, self._position)
+            if self._disk is not None and not self._noting.running:
                 self._noting.start(_OFTEN, now=False)
 
     def _open_redis(self, config: model.RedisCache, position: str) -> RedisStore:
@@ -111,11 +133,17 @@ class Behind:
             config.timeout,
             on_purge=self._heard,
             on_remove=self._heard,
+            on_settled=self._settled,
             grace=self._terms.grace,
             position=position,
         )
         redis.start()
         return redis
+
+    def _settled(self) -> None:
+        """From now on the disk may be asked; and it knows from where on it is told."""
+        self._lie()
+        self._note()
 
     def _heard(self, what: Any) -> None:
         self._cache.heard(what, REDIS, self._wall())

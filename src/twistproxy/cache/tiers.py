@@ -9,7 +9,7 @@ open file, and the kernel sends it from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -26,7 +26,7 @@ MEMORY: Final = "memory"
 class Tiers:
     """Memory, and what lies behind it, by name, in the order in which they are asked."""
 
-    __slots__ = ("_bringing", "_outdated", "behind", "brought", "files", "memory")
+    __slots__ = ("_bringing", "_outdated", "_unasked", "behind", "brought", "files", "memory")
 
     def __init__(self, memory: MemoryStore, behind: Mapping[str, Store], outdated: Outdated):
         self.memory = memory
@@ -34,6 +34,7 @@ class Tiers:
         self.behind = dict(behind)
         self.brought = dict.fromkeys(self.behind, 0)  #: objects that came out of each, ever
         self._outdated = outdated
+        self._unasked: Container[str] = ()
         self._bringing: dict[Key, list[Deferred[None]]] = {}
 
     def bring(self, key: Key, now: float) -> Deferred[None] | None:
@@ -57,7 +58,7 @@ class Tiers:
     def _search(self, key: Key, now: float, names: Any) -> Deferred[Any] | None:
         """Ask one after the other, until somebody has it."""
         for name in names:
-            if name not in self.behind:
+            if name not in self.behind or name in self._unasked:
                 continue
             answer = self.behind[name].get(key)
             if isinstance(answer, Deferred):
@@ -132,10 +133,17 @@ class Tiers:
     def all(self) -> dict[str, Store]:
         return {MEMORY: self.memory, **self.behind}
 
-    def use(self, behind: Mapping[str, Store], files: FileStore | None = None) -> None:
-        """Others lie behind memory from now on; files: one of them."""
+    def use(
+        self,
+        behind: Mapping[str, Store],
+        files: FileStore | None = None,
+        unasked: Container[str] = (),
+    ) -> None:
+        """Others lie behind memory from now on; files: one of them. unasked: those that may hold
+        what should be gone."""
         self.behind = dict(behind)
         self.files = files
+        self._unasked = unasked
         self.brought = {name: self.brought.get(name, 0) for name in behind}
 
 

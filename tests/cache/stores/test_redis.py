@@ -463,6 +463,32 @@ def test_a_process_goes_on_where_the_last_one_was(fleet: Fleet) -> None:
     assert fleet.node(position="nonsense").heard == [EVERYTHING]
 
 
+def test_who_does_not_know_what_it_has_heard_forgets_that_and_the_others_do_not(
+    fleet: Fleet,
+) -> None:
+    one = fleet.node()
+    one.put(make(one))
+    assert fleet.node(position="0-0").heard == [EVERYTHING]
+    fleet.settle()
+    assert bodies(one.get(A)) == [b"body"]
+    assert one.heard == []
+
+
+def test_it_says_when_it_is_settled(fleet: Fleet) -> None:
+    said: list[str] = []
+    node = fleet.node(on_settled=lambda: said.append("told"))
+    node.cut_off()
+    node.back()
+    alone = Node(fleet, on_settled=lambda: said.append("alone"))
+    alone.reachable = False
+    fleet.nodes.append(alone)
+    assert not alone.store.settled
+    alone.store.start()
+    assert alone.store.settled
+    assert node.store.settled
+    assert said == ["told", "alone"]
+
+
 # -- slow, frozen, gone --------------------------------------------------------------------------
 
 

@@ -163,7 +163,8 @@ class RedisStore:
 
     timeout: seconds that `get` takes at most. grace: seconds that something stale may be used.
     on_purge, on_remove: what to do on this node when another one purges or invalidates; what is
-    under way here counts as older than that. position: that of an earlier process whose objects
+    under way here counts as older than that. on_settled: called once, when what others said so far
+    was heard, or Redis could not be reached. position: that of an earlier process whose objects
     this node still holds, on disk; "" if it holds none. prefix: of all names in Redis, without
     characters that mean something in its patterns.
     """
@@ -176,6 +177,7 @@ class RedisStore:
         *,
         on_purge: Callable[[Purge], object],
         on_remove: Callable[[Key], object],
+        on_settled: Callable[[], object] = lambda: None,
         grace: float = 3600.0,
         prefix: str = "twistproxy:",
         position: str = "",
@@ -187,6 +189,8 @@ class RedisStore:
         self._log = Logger()
         self._on_purge = on_purge
         self._on_remove = on_remove
+        self._on_settled = on_settled
+        self.settled = False
         self._prefix = prefix.encode()
         self._stream = self._prefix + b"log"
         self._node = urandom(8).hex().encode()
@@ -588,6 +592,7 @@ class RedisStore:
             self._sure = self._sure and _nobody_there(error)
             for client in clients:
                 client.abort()
+            self._settle()
             raise
         return line
 
@@ -606,7 +611,10 @@ class RedisStore:
             at = layout.position_text(held)
             if not await self._ask(line, "XRANGE", self._stream, at, at):
                 first = await self._ask(line, "XRANGE", self._stream, "-", "+", "COUNT", 1)
-                set_back = _begins(first[0]) or layout.position_of(first[0][0]) < held
+                # Whoever can't say what it has heard knows nothing about what Redis had.
+                set_back = held != START and (
+                    _begins(first[0]) or layout.position_of(first[0][0]) < held
+                )
                 if set_back and not any(job.purge == EVERYTHING for job in self._jobs):
                     self._jobs.append(_Job(EVERYTHING, self._clock.seconds(), announced=True))
                 if set_back and self._sure:
@@ -641,8 +649,14 @@ class RedisStore:
             return
         self._sure = True
         self._log.info("Redis at {server} answers", server=self._server.where)
+        self._settle()
         self._work(line)
         Deferred.fromCoroutine(self._listen(line)).addErrback(self._deaf, line)
+
+    def _settle(self) -> None:
+        if not self.settled:
+            self.settled = True
+            self._on_settled()
 
     def _deaf(self, failure: Failure, line: _Line) -> None:
         if line is self._circuit.line:
