@@ -10,6 +10,7 @@ load.py      who asks: wrk, and small clients of our own; only good answers coun
 measure.py   a row: everybody started, then measured in turn, round by round
 machine.py   cores, ports, processes, their CPU and memory
 report.py    what is printed and saved; picture.py, the same as SVG
+traces.py    by itself: who stays in the memory store, and what a full one takes
 
 Proxies run on the first core, load and origin on the others. To add a peer: a file in peers/ that
 ends in its PEERS, and its names in the rows; to add a row: an entry in rows.py.
