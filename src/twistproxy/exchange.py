@@ -348,12 +348,13 @@ class Exchange:
         assert request is not None
         assert stored is not None
         self._joined = None
-        cast = flight.leader.share() if selects(request.fields, stored.variant) else None
+        now = self.road.wall()
+        shared = stored.freshness.usable(now) and selects(request.fields, stored.variant)
+        cast = flight.leader.share() if shared else None
         if cast is None:
             self.fetch()
             return
         self.road.cache.flights.joined += 1
-        now = self.road.wall()
         self.cache_status = CacheStatus(
             fwd=self.cache_status.fwd, fwd_status=stored.status, collapsed=True
         )
@@ -851,6 +852,8 @@ class Exchange:
     def _stale_will_do(self, stale: Stale, problem: Problem | None = None) -> bool:
         """Whether something stale may stand for what we can't get; problem: no server is up."""
         if problem is not None and (problem.status not in ERRORS or problem.name in _OURS):
+            return False
+        if not self.road.cache.has(stale.stored):
             return False
         fresh, now = stale.stored.freshness, self.road.wall()
         if problem is None:

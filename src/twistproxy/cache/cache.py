@@ -391,6 +391,7 @@ class Cache:
                 if query.who == key.who:
                     gone += self._memory.remove(query)
             self._outdated.key(key, now)
+            self.flights.close([key])
         self._invalidated += gone
         return gone
 
@@ -406,17 +407,31 @@ class Cache:
 
         What was asked for before `now` and is still on its way isn't stored either.
         """
-        self._outdated.purge(purge, now)
+        self._note(purge, now)
         return self.tiers.purge(purge, now).addCallback(self._count_purged)
 
     def heard(self, what: Purge | Key, teller: str, now: float) -> None:
         """Another node has purged or invalidated something; teller: the store that both share."""
         if isinstance(what, Purge):
-            self._outdated.purge(what, now)
+            self._note(what, now)
             self.tiers.purge(what, now, but=teller)
         else:
             self._outdated.key(what, now)
+            self.flights.close([what])
             self.tiers.remove(what, but=teller)
+
+    def _note(self, purge: Purge, now: float) -> None:
+        self._outdated.purge(purge, now)
+        # Which tags they will have is not known yet.
+        self.flights.close(
+            key
+            for key in self.flights.under_way()
+            if purge.by == "tag" or purge.matches(key.url, ())
+        )
+
+    def has(self, stored: Stored) -> bool:
+        """Whether it is still there: not outdated, purged or replaced."""
+        return stored in self._memory.get(stored.key)
 
     def _count_purged(self, counts: dict[str, int]) -> dict[str, int]:
         self._purged += sum(counts.values())
@@ -495,13 +510,15 @@ class Cache:
             old for old in self._memory.get(stored.key) if selects(request.fields, old.variant)
         ]
         if isinstance(stored.body, Parts):
-            kept = self._keep_part(stored, stored.body, superseded)
+            kept = self._keep_part(stored, stored.body, superseded, request)
         else:
             kept = self.tiers.put(stored, superseded)
         self._stored += kept
         return kept
 
-    def _keep_part(self, stored: Stored, body: Parts, superseded: list[Stored]) -> bool:
+    def _keep_part(
+        self, stored: Stored, body: Parts, superseded: list[Stored], request: Request
+    ) -> bool:
         """Together with what we have of it; in memory only, until it is whole (RFC 9111 §3.4)."""
         now = stored.freshness.received
         for old in superseded:
@@ -510,21 +527,38 @@ class Cache:
             if not isinstance(old.body, Parts):
                 return False
             if old.body.length == body.length:
-                stored = Stored(
-                    stored.key,
-                    stored.variant,
-                    stored.status,
-                    stored.reason,
-                    conditional.updated(old.fields, stored.fields),
-                    stored.freshness,
-                    stored.made,
-                    _together(old.body, body),
-                    stored.tags,
-                )
+                stored = self._merged(old, old.body, stored, body, request) or stored
         if isinstance(stored.body, Parts) and (whole := stored.body.whole()) is not None:
             stored.fill(whole)
             return self.tiers.put(stored, superseded)
         return self._memory.put(stored, superseded)
+
+    def _merged(
+        self, old: Stored, ours: Parts, new: Stored, news: Parts, request: Request
+    ) -> Stored | None:
+        """Both under the fields of both, which together say what may be done with it.
+
+        None if that is to be kept from others: then only the new part is left.
+        """
+        terms, was = self.terms, new.freshness
+        fields = conditional.updated(old.fields, new.fields)
+        head = Response(new.status, fields, new.reason)
+        if caching.may_store(request, head, negative_ttl=terms.negative_ttl) is not None:
+            return None
+        fresh = freshness(
+            head, was.received, was.received, terms.heuristic_max, terms.negative_ttl
+        )._replace(initial_age=was.initial_age)
+        return Stored(
+            new.key,
+            variant(request.fields, fields),
+            new.status,
+            new.reason,
+            fields,
+            fresh,
+            new.made,
+            _together(ours, news),
+            tags_of(fields, self._tag_fields),
+        )
 
     def _compare(
         self,

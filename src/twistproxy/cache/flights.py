@@ -11,6 +11,7 @@ those who did wait don't go all at once: each answer sends off two more.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from twistproxy.cache.broadcast import Broadcast
@@ -122,6 +123,14 @@ class Flights:
             del self._alone[key]
         flight = self._by_key[key] = Flight(key, leader)
         return flight
+
+    def under_way(self) -> list[Key]:
+        return list(self._by_key)
+
+    def close(self, keys: Iterable[Key]) -> None:
+        """Nobody may join these any more: what they bring may be outdated when it comes."""
+        for key in keys:
+            self._by_key.pop(key, None)
 
     def board(self, flight: Flight, stored: Stored, length: int | None) -> None:
         """Its head may answer others: those who wait read along."""
