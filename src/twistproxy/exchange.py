@@ -349,8 +349,13 @@ class Exchange:
         assert stored is not None
         self._joined = None
         now = self.road.wall()
-        shared = stored.freshness.usable(now) and selects(request.fields, stored.variant)
-        cast = flight.leader.share() if shared else None
+        cast = None
+        if stored.freshness.usable(now) and selects(request.fields, stored.variant):
+            cast = flight.leader.share()
+            if cast is None and flight.leader.goes_to_a_file:
+                self._joined = flight  # from there we get it, once it is whole
+                flight.waiting.append(self)
+                return
         if cast is None:
             self.fetch()
             return
@@ -374,9 +379,16 @@ class Exchange:
     def look_again(self, wave: Wave | None) -> None:
         """What we waited for is over; or it was not for us, and we are let go in a wave."""
         self._joined = None
+        self._brought = False
         self._wave = wave
         assert self._key is not None
         self._look(self._key)
+
+    @property
+    def goes_to_a_file(self) -> bool:
+        """Whether the body that we fetch is kept, but not in memory."""
+        writer = self._writer
+        return writer is not None and writer.open and not writer.holds_all
 
     def share(self) -> Broadcast | None:
         """The body that we fetch, for others, too; None if it is not being kept whole."""
@@ -720,8 +732,10 @@ class Exchange:
     def response_ended(self, trailers: Fields | None) -> None:
         self._leg = None
         if self._writer is not None:
-            self._writer.finish()
+            kept = self._writer.finish()
             self._writer = None
+            if not kept and self._cast is None:
+                self._dissolve_flight()
         held, stale = self._held, self._stale
         if held is not None and stale is not None:
             self._held = self._stale = None

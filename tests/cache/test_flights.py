@@ -14,6 +14,7 @@ STORED = Stored(KEY, (), 200, b"OK", Fields(), Freshness(60, 0, 0), 0)
 
 class Leader:
     generation = 1
+    goes_to_a_file = False
 
     def share(self) -> None: ...
 

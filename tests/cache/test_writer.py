@@ -60,7 +60,7 @@ class Keeper:
             return self.drafts[-1]
         return None
 
-    def keep_draft(self, draft: Any, stored: Stored, requested: float) -> bool:
+    def keep_draft(self, draft: Any, stored: Stored, request: Request, requested: float) -> bool:
         draft.done.append("finish")
         return True
 

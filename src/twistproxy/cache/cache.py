@@ -598,13 +598,18 @@ class Cache:
         files = self.tiers.files
         return None if files is None else files.draft(writer.stored, writer.length)
 
-    def keep_draft(self, draft: Draft, stored: Stored, requested: float) -> bool:
+    def keep_draft(self, draft: Draft, stored: Stored, request: Request, requested: float) -> bool:
         if not draft.open or self._outdated(stored, requested):
             draft.abandon()
             return False
         self._stored += 1
+        old = self._memory.get(stored.key)
+        superseded = [each for each in old if selects(request.fields, each.variant)]
         self._memory.remove(stored.key)  # until it is asked for, and brought as a file
-        draft.finish()
+        draft.finish(superseded)
+        for store in self.tiers.behind.values():
+            if store is not self.tiers.files:
+                store.remove(stored.key)  # which keeps nothing of this size
         return True
 
     def closed(self, writer: Writer) -> None:

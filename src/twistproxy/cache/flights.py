@@ -43,6 +43,10 @@ class Leader(Protocol):
 
     generation: Any
 
+    @property
+    def goes_to_a_file(self) -> bool:
+        """Whether the body can't be shared, but will be found when it is whole."""
+
     def share(self) -> Broadcast | None:
         """The body, for others, too; None if it can't be."""
 

@@ -30,7 +30,7 @@ class Keeper(Protocol):
     def keep(self, stored: Stored, request: Request, requested: float) -> bool:
         """Store what is whole."""
 
-    def keep_draft(self, draft: Draft, stored: Stored, requested: float) -> bool:
+    def keep_draft(self, draft: Draft, stored: Stored, request: Request, requested: float) -> bool:
         """The same of what is whole in a file."""
 
     def closed(self, writer: Writer) -> None:
@@ -117,7 +117,7 @@ class Writer:
         if whole and draft is not None:
             self.open, self._draft = False, None
             keeper.closed(self)
-            return keeper.keep_draft(draft, stored, self._requested)
+            return keeper.keep_draft(draft, stored, self._request, self._requested)
         if whole:
             data = b"".join(self.pieces)
             if isinstance(stored.body, Parts):
