@@ -90,7 +90,7 @@ async def tell_what_to_try(proxies: Proxies) -> None:
     """Once the proxies say so themselves: on their ports another program could answer."""
     while not proxies.ended.called:
         try:
-            await client.ask(client.agent(reactor, SOCKET), "stats")
+            await client.ask(client.agent(reactor, SOCKET), "stats", patience=5.0)
         except client.NoAnswer:
             await task.deferLater(reactor, 0.1)
         else:
