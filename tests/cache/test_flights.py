@@ -103,6 +103,23 @@ def test_dissolved_they_go_two_for_each_that_has_its_answer() -> None:
     wave.go_on()
 
 
+def test_those_who_get_an_answer_at_once_are_no_recursion() -> None:
+    flights, flight, _ = under_way(0)
+    count = 5000
+
+    class Quick(Waiter):
+        def look_again(self, wave: Wave | None) -> None:
+            super().look_again(wave)
+            assert wave is not None
+            wave.go_on()
+
+    waiters = [Quick() for _ in range(count)]
+    for waiter in waiters:
+        flight.join(waiter)
+    flights.dissolve(flight, 0)
+    assert [len(each.became) for each in waiters] == [1] * count
+
+
 def test_for_a_while_nobody_waits_for_it_then() -> None:
     flights, flight, _ = under_way(1)
     flights.dissolve(flight, 100)

@@ -54,15 +54,25 @@ class Leader(Protocol):
 class Wave:
     """Those who wait no longer, and go a few at a time."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_due", "_going", "_waiting")
 
     def __init__(self, waiting: deque[Waiter]) -> None:
         self._waiting = waiting
+        self._due = 0  # how many may go
+        self._going = False
 
     def go_on(self) -> None:
-        """One has its answer: the next few may ask."""
-        for _ in range(min(_WAVE, len(self._waiting))):
+        """One has its answer: the next few may ask. Who gets one in that very call says so here,
+        too: then they go in this loop, however many.
+        """
+        self._due += _WAVE
+        if self._going:
+            return
+        self._going = True
+        while self._due and self._waiting:
+            self._due -= 1
             self._waiting.popleft().look_again(self)
+        self._going = False
 
     def leave(self, waiter: Waiter) -> None:
         if waiter in self._waiting:
