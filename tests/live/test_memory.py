@@ -34,7 +34,7 @@ pool = "all"
 servers = ["http://127.0.0.1:$origin"]
 """
 GIBIBYTE = 1 << 30
-BOUND = 8 << 20
+BOUND = 16 << 20
 PIECE = bytes(1 << 20)
 #: Before it reads on, long enough for whoever does not stop to fill its memory.
 STALL = 2.0
