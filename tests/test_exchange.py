@@ -6,6 +6,7 @@ import gc
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from twisted.internet.task import Clock
 
 from cycles import no_cycles
 from road import DATE, FRESH, NOW, Client, Play, answer, configured, counted
+from twistproxy.cache.flights import PATIENCE
 from twistproxy.cache.slices import SLICE
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.exchange import REPLAYED, Exchange
@@ -847,6 +849,45 @@ def test_what_is_stored_no_longer_goes_at_the_slowest_ones_pace() -> None:
     late.goes()
     play.over()
     assert play.cache.snapshot()["objects"] == 0
+
+
+class Files:
+    """Stands for a store that takes bodies bit by bit; nothing is ever found in it."""
+
+    small = 0
+    open = True
+
+    def draft(self, stored: object, length: int | None) -> Files:
+        return self
+
+    def write(self, data: bytes) -> None: ...
+    def abandon(self) -> None: ...
+
+    def finish(self, instead_of: object = ()) -> None: ...
+
+    def get(self, key: object) -> tuple[()]:
+        return ()
+
+    def remove(self, key: object) -> int:
+        return 0
+
+    def snapshot(self) -> dict[str, object]:
+        return {}
+
+
+@pytest.mark.parametrize("seconds", [9, 11])
+def test_nobody_waits_long_for_what_goes_to_a_file_at_anothers_pace(seconds: int) -> None:
+    play = Play('[cache]\nmemory = "16KiB"\n[timeouts]\nbody = "1m"\n[forward]')
+    files: Any = Files()
+    play.cache.tiers.use({"disk": files}, files)
+    slow = play.ask(GET, stalls_at=1)
+    other = play.ask(GET)
+    wire = play.connect()
+    wire.says(answer("200 OK", FRESH, "Content-Length: 100000", whole=False) + b"a")
+    assert (slow.got, other.got) == (b"a", b"")
+    play.done.clear()
+    play.after(seconds)
+    assert ("dial a.test:80" in play.done) is (seconds > PATIENCE)
 
 
 def test_who_shares_a_fetch_leaves_nothing_behind() -> None:

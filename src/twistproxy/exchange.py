@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from twistproxy.cache.broadcast import Broadcast, Reading
 from twistproxy.cache.cache import Hit, Stale
-from twistproxy.cache.flights import Flight, Wave
+from twistproxy.cache.flights import PATIENCE, Flight, Wave
 from twistproxy.cache.purge import requested
 from twistproxy.cache.slices import SLICE, Slices, of_spans
 from twistproxy.cache.stored import InFile, Key
@@ -354,6 +354,8 @@ class Exchange:
             cast = flight.leader.share()
             if cast is None and flight.leader.goes_to_a_file:
                 self._joined = flight  # from there we get it, once it is whole
+                if not flight.waiting:  # but its client may read slowly
+                    self.road.clock.callLater(PATIENCE, flight.leader.let_go, flight)
                 flight.waiting.append(self)
                 return
         if cast is None:
@@ -389,6 +391,11 @@ class Exchange:
         """Whether the body that we fetch is kept, but not in memory."""
         writer = self._writer
         return writer is not None and writer.open and not writer.holds_all
+
+    def let_go(self, flight: Flight) -> None:
+        """Those who wait for it have waited long enough."""
+        if self._flight is flight:
+            self._dissolve_flight()
 
     def share(self) -> Broadcast | None:
         """The body that we fetch, for others, too; None if it is not being kept whole."""

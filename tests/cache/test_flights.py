@@ -17,6 +17,7 @@ class Leader:
     goes_to_a_file = False
 
     def share(self) -> None: ...
+    def let_go(self, flight: Flight) -> None: ...
 
 
 class Waiter:

@@ -20,6 +20,8 @@ from twistproxy.http.errors import Problem
 
 #: Seconds for which nobody waits for a key whose answer was not for everybody.
 ALONE: Final = 10.0
+#: Seconds that those wait who can't read along, since the body goes to a file.
+PATIENCE: Final = 10.0
 # Keys of which that is remembered.
 _REMEMBERED: Final = 4096
 # How many go for each that has got its answer.
@@ -46,6 +48,9 @@ class Leader(Protocol):
     @property
     def goes_to_a_file(self) -> bool:
         """Whether the body can't be shared, but will be found when it is whole."""
+
+    def let_go(self, flight: Flight) -> None:
+        """Those who wait for that have waited for `PATIENCE`."""
 
     def share(self) -> Broadcast | None:
         """The body, for others, too; None if it can't be."""
