@@ -728,6 +728,17 @@ def test_what_is_for_one_only_sends_the_others_off_in_waves() -> None:
     assert len([what for what in play.done if " GET " in what or "dial" in what]) == 3
 
 
+def test_who_left_a_wave_asks_nobody_and_holds_up_nobody() -> None:
+    play = Play()
+    clients = asks(play, 5)
+    wire = play.connect()
+    wire.says(answer("200 OK", "Cache-Control: private", body=b"own"))
+    clients[3].goes()
+    while play._dials:
+        play.connect().says(answer("200 OK", "Cache-Control: private", body=b"own"))
+    assert len([what for what in play.done if " GET " in what]) == 4
+
+
 def test_who_may_get_a_304_is_not_waited_for() -> None:
     play = Play()
     play.ask(GET, "If-None-Match: *")

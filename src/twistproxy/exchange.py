@@ -380,6 +380,10 @@ class Exchange:
 
     def look_again(self, wave: Wave | None) -> None:
         """What we waited for is over; or it was not for us, and we are let go in a wave."""
+        if self.ended:  # the client left while it waited: the next may go
+            if wave is not None:
+                wave.go_on()
+            return
         self._joined = None
         self._brought = False
         self._wave = wave
