@@ -1,5 +1,6 @@
 # make run    both proxies in the foreground, with a demo origin and what to try
 # make test   everything that must hold: lint, layers, types, tests
+# make test-compiled  that what is compiled does the same
 # make venv   only the virtual environment, .venv
 # make lint   what takes no running program: ruff, import-linter, mypy
 # make wheel  dist/: a wheel for this machine, what each request passes compiled by mypyc
@@ -10,12 +11,15 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
+COMPILED_TESTS ?= tests/cache tests/http tests/policy tests/services tests/upstream tests/wire \
+  tests/test_exchange.py tests/test_hot_path.py tests/live/rfc9111 tests/live/test_disk.py \
+  tests/live/test_isolation.py tests/live/test_stores.py
 PEERS ?= *
 ROWS ?= *
 BIN = $(VENV)/bin
 SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-.PHONY: run venv test lint programs peers wheel compiled bench clean
+.PHONY: run venv test test-compiled lint programs peers wheel compiled bench clean
 
 venv: $(VENV)/installed
 
@@ -48,6 +52,10 @@ lint: venv
 
 test: venv programs lint
 	$(BIN)/python -m pytest $(TESTS)
+
+# The compiled wheel is made of the same source; that it does the same is to be seen, too.
+test-compiled: compiled programs
+	PYTHONPATH=$(CURDIR)/var/compiled $(BIN)/python -m pytest $(COMPILED_TESTS)
 
 wheel: venv
 	TWISTPROXY_COMPILE=1 $(BIN)/python -m pip --disable-pip-version-check --quiet wheel \

@@ -18,6 +18,8 @@ HOT = (
     "cache/cache",
     "cache/flights",
     "cache/outdated",
+    "cache/refusals",
+    "cache/shares",
     "cache/stored",
     "cache/writer",
     "exchange",

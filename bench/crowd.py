@@ -7,6 +7,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import uvloop
@@ -37,12 +38,17 @@ class Kept(asyncio.Protocol):
         # By what it can do; uvloop's are no subclasses.
         self.transport = cast(asyncio.WriteTransport, transport)
 
-    def ask(self, due: float, answered: Callable[[float], object]) -> bool:
-        """Send the request; `answered` gets the seconds since `due`. False: it still waits."""
+    def ask(
+        self, due: float, answered: Callable[[float], object], request: bytes | None = None
+    ) -> bool:
+        """Send the request, or this one; `answered` gets the seconds since `due`.
+
+        False: it still waits for an answer.
+        """
         if self._answered is not None:
             return False
         self._due, self._answered = due, answered
-        self.transport.write(self._request)
+        self.transport.write(request or self._request)
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -139,6 +145,27 @@ async def paced(ask: Ask, count: int, rate: float, seconds: float) -> Load:
     for kept in crowd:
         kept.transport.abort()
     return summary(times, seconds)
+
+
+async def at_once(ask: Ask, count: int, seconds: float) -> tuple[Load, int]:
+    """So many ask for the same thing at once, something new each round; and how many rounds."""
+    crowd = await opened(ask, count)
+    begun = time.monotonic()
+    times: list[float] = []
+    rounds = 0
+    while (now := time.monotonic()) < begun + seconds:
+        rounds += 1
+        request = replace(ask, target=f"{ask.target}?{begun}-{rounds}").request()
+        for kept in crowd:
+            kept.ask(now, times.append, request)
+        while len(times) < rounds * count:
+            check(crowd)
+            if time.monotonic() > now + 10:
+                raise Invalid("a request was not answered within 10 s")
+            await asyncio.sleep(0)
+    for kept in crowd:
+        kept.transport.abort()
+    return summary(times, time.monotonic() - begun), rounds
 
 
 async def _slow_sender(ask: Ask) -> None:

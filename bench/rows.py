@@ -23,6 +23,7 @@ PER_GB = ("cpu_s_per_gb", "gb_per_s", "busy", "memory_mb")
 CROWD = 10_000
 OBJECTS = 200_000
 SLOW_CLIENTS = 2_000
+AT_ONCE = 50
 #: A rate that our own client keeps without being what is measured, requests a second.
 STEADY = 4_000
 
@@ -74,6 +75,22 @@ def _idle(door: str, subject: Subject, settings: Settings) -> Figures:
     count = settings.count(CROWD)
     each = crowd.run(crowd.idle(subject.ask(door, "/kept/1k"), count, subject.memory))
     return {"kb_each": each / 1e3, "connections": count}
+
+
+def _collapse(subject: Subject, settings: Settings) -> Figures:
+    """What many ask for at once is asked of the server once."""
+
+    def load(subject: Subject, settings: Settings) -> Load:
+        ask = subject.ask("http", "/kept/100k")
+        before = origin.requests(subject.origin)
+        found, rounds = crowd.run(crowd.at_once(ask, AT_ONCE, settings.seconds))
+        asked = origin.requests(subject.origin) - before
+        # And what the connections asked for as they were opened, perhaps before it was stored.
+        if asked > rounds * 1.02 + AT_ONCE:
+            raise Invalid(f"the server was asked {asked} times in {rounds} rounds")
+        return found
+
+    return per_answer(load)(subject, settings)
 
 
 def _open(subject: Subject, settings: Settings) -> Figures:
@@ -210,6 +227,13 @@ ROWS = (
         asked_by_wrk("http", "/kept/100k"),
         PER_ANSWER,
         (cpu(1.0, "nginx tuned"),),
+    ),
+    Row(
+        "collapse",
+        "100 KB that nobody has stored, asked for by 50 at once",
+        ("twistproxy", "twistproxy pure", "nginx tuned", "Squid tuned", "Varnish tuned"),
+        _collapse,
+        PER_ANSWER,
     ),
     Row(
         "disk-hit",

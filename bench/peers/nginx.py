@@ -73,6 +73,7 @@ TUNED = {
     proxy_set_header Connection "";
     proxy_set_header X-Forwarded-Host $host;
     proxy_set_header Via "1.1 nginx";
+    proxy_cache_lock on;
     # Who reads slowly is waited for, instead of gigabytes written to temporary files.
     proxy_max_temp_file_size 0;""",
 }

@@ -42,6 +42,7 @@ logformat lines {"time":"%tg","client":"%>a","method":"%rm","uri":"%ru","status"
 access_log stdio:@folder/access.log logformat=lines
 buffered_logs on
 memory_cache_mode always
+collapsed_forwarding on
 """
 
 

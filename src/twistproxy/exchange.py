@@ -32,7 +32,7 @@ from twistproxy.cache.stored import InFile, Key
 from twistproxy.cache.tiers import together
 from twistproxy.cache.writer import Writer
 from twistproxy.http import conditional, errors, hops, pages, ranges, uri
-from twistproxy.http.cache_status import CacheStatus
+from twistproxy.http.cache_status import CacheStatus, went_on
 from twistproxy.http.caching import invalidated, query_key
 from twistproxy.http.dates import format_date
 from twistproxy.http.errors import Problem
@@ -258,7 +258,7 @@ class Exchange:
             return
         self._key = key
         if self.switch:
-            self.cache_status = CacheStatus(fwd="bypass", detail="upgrade")
+            self.cache_status = went_on("bypass", "upgrade")
             self.fetch()
             return
         if request.method == b"QUERY" and self.framing:
@@ -309,7 +309,7 @@ class Exchange:
             return
         if isinstance(found, Stale):
             self._stale = found
-            self.cache_status = CacheStatus(fwd=found.reason)
+            self.cache_status = went_on(found.reason, None)
             if found.at_once:
                 self._reply_outdated(found, "stale-while-revalidate")
                 self._refresh_behind(found)
@@ -318,9 +318,9 @@ class Exchange:
             missing = cache.tiers.behind and not self._brought and found.reason in _MISSING
             if missing and (coming := cache.bring(key, now)) is not None:
                 self._brought = True
-                coming.addCallback(self._came, key)
+                coming.addCallback(self._came, key).addErrback(self._not_brought)
                 return
-            self.cache_status = CacheStatus(fwd=found.reason, detail=found.detail)
+            self.cache_status = went_on(found.reason, found.detail)
             if found.only_if_cached:
                 self.fail(errors.NOT_CACHED)  # RFC 9111 §5.2.1.7
                 return
@@ -339,6 +339,10 @@ class Exchange:
     def _came(self, _: None, key: Key) -> None:
         if not self.ended:
             self._look(key)
+
+    def _not_brought(self, failure: Failure) -> None:
+        _log.failure("An exchange failed", failure)
+        self.fail(errors.INTERNAL_ERROR)
 
     # Others' fetches of the same (`cache.flights`).
 
@@ -432,7 +436,7 @@ class Exchange:
         other.target, other.route = self.target, self.route
         other.authority, other.told, other.rule = self.authority, self.told, self.rule
         other._key, other._stale = key, stale
-        other.cache_status = CacheStatus(fwd="stale", detail="stale-while-revalidate")
+        other.cache_status = went_on("stale", "stale-while-revalidate")
         other._flight = cache.flights.depart(key, other, self.road.wall())
         if other._flight is None:  # it was not for everybody a moment ago: each would ask again
             other._end()
@@ -540,7 +544,7 @@ class Exchange:
                 self._replay = None
         if self._asking and self.bytes_in > REPLAYED:
             self._asking, self._key = False, None  # too long for a key
-            self.cache_status = CacheStatus(fwd="bypass", detail="body")
+            self.cache_status = went_on("bypass", "body")
             self.fetch()
             return
         if self._leg is not None:
@@ -622,9 +626,9 @@ class Exchange:
         self.reply(response, length, data)
         flight = self._flight
         if flight is not None:
-            writer, now = self._writer, self.road.wall()
+            writer = self._writer
             # What is to be confirmed to each (no-cache, max-age=0) may be another for each.
-            if writer is None or not writer.stored.freshness.usable(now):
+            if writer is None or not writer.stored.freshness.usable(self.road.wall()):
                 self._dissolve_flight()
             else:
                 self.road.cache.flights.board(flight, writer.stored, length)
@@ -678,11 +682,9 @@ class Exchange:
         )
         if stale is not None and self._writer is None:
             cache.supersede(stale.stored, response)
-        self.cache_status = CacheStatus(
-            fwd=self.cache_status.fwd,
-            fwd_status=response.status,
-            stored=self._writer is not None,
-            detail=self.cache_status.detail or cache.refusal,
+        asked = self.cache_status
+        self.cache_status = went_on(
+            asked.fwd, asked.detail or cache.refusal, response.status, self._writer is not None
         )
 
     def _outdated(self, key: Key, method: bytes, response: Response) -> Iterator[Key]:
@@ -1043,7 +1045,7 @@ class Exchange:
         self.road.counts.tunnels += 1
         response.fields.remove(b"content-length")  # of a 2xx to CONNECT: RFC 9110 §9.3.6
         self._present(response)
-        status = self.cache_status if self.switch else CacheStatus(fwd="bypass", detail="tunnel")
+        status = self.cache_status if self.switch else went_on("bypass", "tunnel")
         status.append_to(response.fields)
         self.stream.hand_over(response, relay.left)
 
@@ -1149,7 +1151,7 @@ class Exchange:
             counts.background += 1
             return
         if self.cache_status is not _NOT_ASKED:
-            road.cache.shares[self.side].count(self.cached, self.bytes_out)
+            road.cache.shares[self.side].count(self.cache_status, self.bytes_out)
         if self.side == "forward":
             counts.forward += 1
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import isdatadescriptor
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +12,8 @@ from twistproxy.cache.stored import Key, Stored
 from twistproxy.http.caching import Freshness
 from twistproxy.http.fields import Fields
 
-SLOTS = [name for name in Stored.__slots__ if not name.startswith("_")]
+# Compiled, it has no __slots__, but what these make.
+SLOTS = [name for name, slot in vars(Stored).items() if isdatadescriptor(slot) and name[0] != "_"]
 TEXT = st.text(st.characters(codec="ascii"), max_size=20)
 
 stored = st.builds(

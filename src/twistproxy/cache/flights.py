@@ -79,10 +79,6 @@ class Wave:
             self._waiting.popleft().look_again(self)
         self._going = False
 
-    def leave(self, waiter: Waiter) -> None:
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-
 
 class Flight:
     """One fetch under way. stored: what it brings, once its head is there and is for others, too;
@@ -96,7 +92,7 @@ class Flight:
         self.leader = leader
         self.stored: Stored | None = None
         self.length: int | None = None
-        self.waiting: deque[Waiter] = deque()
+        self.waiting: list[Waiter] = []
 
     def join(self, waiter: Waiter) -> None:
         if self.stored is not None:
@@ -132,11 +128,15 @@ class Flights:
         flight = self._by_key.get(key)
         if flight is not None and flight.leader.generation is exchange.generation:
             return flight
-        return self.depart(key, exchange, now)
+        if self._alone:
+            return self.depart(key, exchange, now)
+        flight = self._by_key[key] = Flight(key, exchange)
+        return flight
 
     def depart(self, key: Key, leader: Leader, now: float) -> Flight | None:
         """A fetch that others may join; None where they had better not."""
-        if self._alone and (until := self._alone.get(key)) is not None:
+        until = self._alone.get(key)
+        if until is not None:
             if now < until:
                 return None
             del self._alone[key]
@@ -155,14 +155,14 @@ class Flights:
         """Its head may answer others: those who wait read along."""
         flight.stored = stored
         flight.length = length
-        waiting, flight.waiting = flight.waiting, deque()
+        waiting, flight.waiting = flight.waiting, []
         for waiter in waiting:
             waiter.read_along(flight)
 
     def land(self, flight: Flight) -> None:
         """It is over; who still waits finds it stored, or becomes the next."""
         self._forget(flight)
-        waiting, flight.waiting = flight.waiting, deque()
+        waiting, flight.waiting = flight.waiting, []
         for waiter in waiting:
             waiter.look_again(None)
 
@@ -174,13 +174,13 @@ class Flights:
             self._alone.move_to_end(flight.key)
             if len(self._alone) > _REMEMBERED:
                 self._alone.popitem(last=False)
-            waiting, flight.waiting = flight.waiting, deque()
-            Wave(waiting).go_on()
+            waiting, flight.waiting = flight.waiting, []
+            Wave(deque(waiting)).go_on()
 
     def fail(self, flight: Flight, problem: Problem) -> None:
         """It brings nothing, and would bring the others nothing either."""
         self._forget(flight)
-        waiting, flight.waiting = flight.waiting, deque()
+        waiting, flight.waiting = flight.waiting, []
         for waiter in waiting:
             waiter.fail(problem)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from twistproxy.cache.stored import InFile, Key, Stored
 from twistproxy.http.caching import Freshness, Variant
+
+# `Freshness`, spelled out: of a compiled class msgspec would read that each None is a mistake.
+_Freshness: TypeAlias = tuple[float, float, float, bool, bool, bool, float, float | None]
 
 # What another version wrote is not read: it is fetched again.
 _VERSION: Final = 1
@@ -20,7 +23,7 @@ class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
     status: int
     reason: bytes
     lines: bytes
-    freshness: Freshness
+    freshness: _Freshness
     made: float
     tags: tuple[str, ...]
 
@@ -60,7 +63,7 @@ def decode(data: bytes, body: bytes | InFile) -> Stored | None:
         record.status,
         record.reason,
         record.lines,
-        record.freshness,
+        Freshness(*record.freshness),
         record.made,
         body,
         record.tags,

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from twistproxy.http.cache_status import CacheStatus
+
 #: In the order in which they are shown.
 SIDES: Final = ("forward", "reverse")
+#: Why a request went on that the cache might have answered (RFC 9211 §2.2).
+_FETCHED: Final = frozenset({"uri-miss", "vary-miss", "partial", "stale"})
 
 
 class Share:
@@ -22,15 +26,15 @@ class Share:
     def __init__(self) -> None:
         self.hits = self.collapsed = self.fetched = self.hit_bytes = self.sent_bytes = 0
 
-    def count(self, outcome: str | None, size: int) -> None:
-        """One exchange is over. outcome: what the cache did, as the access log has it."""
-        if outcome == "hit":
+    def count(self, status: CacheStatus, size: int) -> None:
+        """One exchange is over. status: what the cache did."""
+        if status.hit:
             self.hits += 1
             self.hit_bytes += size
-        elif outcome == "miss" or outcome == "stale":
-            self.fetched += 1
-        elif outcome == "collapsed":
+        elif status.collapsed:
             self.collapsed += 1
+        elif status.fwd in _FETCHED:
+            self.fetched += 1
         else:
             return
         self.sent_bytes += size
@@ -60,6 +64,9 @@ def both(shares: Mapping[str, Share]) -> Share:
     """All sides together."""
     whole = Share()
     for share in shares.values():
-        for name in Share.__slots__:
-            setattr(whole, name, getattr(whole, name) + getattr(share, name))
+        whole.hits += share.hits
+        whole.hit_bytes += share.hit_bytes
+        whole.collapsed += share.collapsed
+        whole.fetched += share.fetched
+        whole.sent_bytes += share.sent_bytes
     return whole

@@ -64,6 +64,14 @@ class CacheStatus(NamedTuple):
         fields.append(_line(self, cache))
 
 
+@lru_cache(512)
+def went_on(
+    fwd: str | None, detail: str | None, fwd_status: int | None = None, stored: bool = False
+) -> CacheStatus:
+    """Why a request went on, and what came of it: few differ, so each is made once."""
+    return CacheStatus(fwd=fwd, detail=detail, fwd_status=fwd_status, stored=stored)
+
+
 @lru_cache(512)  # few differ, but for the seconds
 def _line(status: CacheStatus, cache: bytes) -> Line:
     return line(b"Cache-Status", status.encode(cache))

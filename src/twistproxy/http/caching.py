@@ -146,9 +146,9 @@ def may_store(
     """
     method = request.method
     said = response_directives(response.fields)
-    explicit = is_explicit(response.fields, said)
     if method == b"POST":
         # RFC 9110 §9.3.3: its answer is what a GET would bring, and says for how long.
+        explicit = is_explicit(response.fields, said)
         if url is None or not explicit or not _describes(response.fields, url):
             return "method"
     elif method not in (b"GET", b"HEAD", b"QUERY"):
@@ -180,7 +180,9 @@ def may_store(
     chosen_by = vary_names(response.fields)
     if chosen_by is None or not (chosen_by == () or _unseen(request.fields).isdisjoint(chosen_by)):
         return "vary"
-    if not (shared or explicit or (negative_ttl > 0 and status in NEGATIVE)):
+    if not (
+        shared or is_explicit(response.fields, said) or (negative_ttl > 0 and status in NEGATIVE)
+    ):
         if status not in HEURISTIC:
             return "not-heuristic"
         if b"cookie" in asked and b"cookie" not in chosen_by:

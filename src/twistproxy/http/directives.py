@@ -7,6 +7,7 @@ Nothing here raises.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from math import inf
 from typing import NamedTuple, cast
@@ -19,6 +20,7 @@ from twistproxy.http.fields import Fields
 FOREVER = 2**31
 #: Response fields that speak to us in the place of Cache-Control, best first (RFC 9213 §2.2).
 TARGETED = (b"twistproxy-cache-control", b"cdn-cache-control")
+_TARGETS = frozenset(TARGETED)
 
 # Values up to this many bytes are worth remembering how they were read: few differ.
 _MEMO = 256
@@ -186,6 +188,16 @@ NOTHING_SAID = ResponseDirectives()
 def response_directives(fields: Fields) -> ResponseDirectives:
     """Of the first of the `TARGETED` fields that is valid and not empty, else of Cache-Control."""
     combined = fields.combined
+    if not _TARGETS.isdisjoint(combined) and (said := _said_to_us(combined)) is not None:
+        return said
+    value = combined.get(b"cache-control")
+    if value is None:
+        return NOTHING_SAID
+    return _said(value) if len(value) <= _MEMO else _said.__wrapped__(value)
+
+
+def _said_to_us(combined: Mapping[bytes, bytes]) -> ResponseDirectives | None:
+    """By the first of the `TARGETED` fields that counts, if one does."""
     for name in TARGETED:
         value = combined.get(name)
         if value is not None and len(value) <= _LONGEST:
@@ -193,10 +205,7 @@ def response_directives(fields: Fields) -> ResponseDirectives:
             said = memo(name, value)
             if said is not None:
                 return said
-    value = combined.get(b"cache-control")
-    if value is None:
-        return NOTHING_SAID
-    return _said(value) if len(value) <= _MEMO else _said.__wrapped__(value)
+    return None
 
 
 @lru_cache(maxsize=128)

@@ -176,8 +176,9 @@ class Forward:
         return "forward", self.config.anonymity
 
     def response(self, exchange: Exchange, response: Response) -> None:
-        passed_on = exchange.cached is not None and exchange.error is None
-        if passed_on and self.config.anonymity != "elite":
+        if self.config.anonymity == "elite":
+            return
+        if exchange.cached is not None and exchange.error is None:  # not an answer of our own
             response.fields.append(hops.via(response.version, self.road.pseudonym))
 
     def timeout(self, exchange: Exchange) -> float:

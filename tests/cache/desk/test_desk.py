@@ -19,6 +19,7 @@ from twistproxy.cache.stored import Key, Stored
 from twistproxy.cache.stores.memory import MemoryStore
 from twistproxy.cache.tiers import Tiers
 from twistproxy.config.model import Cache
+from twistproxy.http.cache_status import CacheStatus
 from twistproxy.http.caching import Freshness
 from twistproxy.http.fields import Fields
 
@@ -184,7 +185,7 @@ def test_warm() -> None:
 
 def test_stats_are_its_repr() -> None:
     cache = Asked()
-    cache.shares["reverse"].count("hit", 10)
+    cache.shares["reverse"].count(CacheStatus(hit=True), 10)
     told = desk(cache).stats()
     assert told.sides["both"]["hits"] == 1
     assert told.figures["objects"] == 0

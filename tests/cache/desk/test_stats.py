@@ -7,6 +7,7 @@ import pytest
 from twistproxy.cache.desk.stats import Most, stats
 from twistproxy.cache.shares import Share
 from twistproxy.cache.stored import Key, Stored
+from twistproxy.http.cache_status import CacheStatus
 from twistproxy.http.caching import Freshness
 from twistproxy.http.fields import Fields
 
@@ -14,10 +15,10 @@ from twistproxy.http.fields import Fields
 def shares() -> dict[str, Share]:
     forward, reverse = Share(), Share()
     for _ in range(3):
-        forward.count("hit", 100)
-    forward.count("miss", 700)
-    reverse.count("stale", 0)
-    reverse.count("collapsed", 1000)
+        forward.count(CacheStatus(hit=True), 100)
+    forward.count(CacheStatus(fwd="uri-miss"), 700)
+    reverse.count(CacheStatus(fwd="stale"), 0)
+    reverse.count(CacheStatus(collapsed=True), 1000)
     return {"forward": forward, "reverse": reverse}
 
 

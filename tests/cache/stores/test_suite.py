@@ -235,7 +235,7 @@ def test_what_comes_back_can_be_put_under_another_head(make: Make, size: int) ->
         assert made.objects == 2
 
 
-@behind_memory
+@every_store
 def test_its_very_variant_is_replaced_unasked(make: Make) -> None:
     with make(ROOM) as made:
         made.put(stored("a", b"old", b"1"))

@@ -109,7 +109,8 @@ class MemoryStore:
         known = ghost in self._ghosts
         if known:
             del self._ghosts[ghost]
-        for old in instead_of:
+        same = [old for old in self._by_key.get(stored.key, ()) if old.variant == stored.variant]
+        for old in (*instead_of, *same):
             if old in self._main:
                 known = True
             self._take_out(old)
@@ -124,10 +125,10 @@ class MemoryStore:
         if not variants:
             self._remember_key(stored.key)
         for tag in stored.tags:
-            same = self._by_tag.get(tag)
-            if same is None:
-                same = self._by_tag[tag] = untracked(set())
-            same.add(stored)
+            tagged = self._by_tag.get(tag)
+            if tagged is None:
+                tagged = self._by_tag[tag] = untracked(set())
+            tagged.add(stored)
         self._by_key[stored.key] = untracked((stored, *variants[: VARIANTS - 1]))
         self.size += size
         if known:
