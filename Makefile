@@ -65,7 +65,7 @@ wheel: venv
 compiled: var/compiled/installed
 
 var/compiled/installed: setup.py $(shell find src -name '*.py' 2>/dev/null)
-	@rm -rf dist var/compiled
+	@rm -rf build dist var/compiled
 	@$(MAKE) --no-print-directory wheel
 	@$(PIP) install --no-deps --target var/compiled dist/*.whl
 	@touch $@

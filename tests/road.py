@@ -49,6 +49,7 @@ from twistproxy.http.fields import Fields
 from twistproxy.http.framing import request_framing
 from twistproxy.http.message import Request, Response
 from twistproxy.net.dial import Reason, Unreachable
+from twistproxy.net.names import Names
 from twistproxy.net.sendfile import File, Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
@@ -128,6 +129,7 @@ class Play:
             exchanges=set(),
             splicer=Splicer(self.clock),
             sender=Sender(self.clock),
+            names=Names(self.clock),
         )
         self.reverse = Reverse(self.road) if read.reverse else None
         if self.reverse is not None:

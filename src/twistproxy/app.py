@@ -159,7 +159,8 @@ class Proxy:
         self.cache = Desk(self._cache, warmer, wall, self._our_ports, self._who_may_answer)
         compiled = compile_config(config, file, wall())
         self._access_log = self._open_log(config)
-        self._means = Means(Dialler(reactor), self.sweep, self.terms, self._judge_loop)
+        dialler = Dialler(reactor)
+        self._means = Means(dialler, self.sweep, self.terms, self._judge_loop)
         self._destinations = Destinations(self._means)
         self.road = Road(
             generation=self._generation(config, compiled, None),
@@ -175,6 +176,7 @@ class Proxy:
             exchanges=set(),
             splicer=Splicer(reactor),
             sender=Sender(reactor),
+            names=dialler.names,
         )
         self._certificates = compiled.certificates
         self._server_tls = tls.ServerTls(self._certificates)

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -44,7 +45,9 @@ from twistproxy.http.ranges import Parts, Span
 from twistproxy.http.uri import Target
 from twistproxy.http.variants import selects
 from twistproxy.net.relay import Relay
+from twistproxy.policy.edits import FieldEdits
 from twistproxy.policy.plan import DEFAULT, Verdict
+from twistproxy.policy.rules import Compiled
 from twistproxy.road import NAME, Road, Service
 from twistproxy.upstream import problem_of
 from twistproxy.upstream.server import Server
@@ -82,6 +85,7 @@ _OURS: Final = frozenset(
 _MISSING: Final = frozenset({"uri-miss", "vary-miss", "partial"})
 _NOT_ASKED: Final = CacheStatus()
 _HIT: Final = CacheStatus(hit=True)
+_NO_GROUPS: Final[frozenset[str]] = frozenset()
 _NOBODY: Final[Iterator[Server]] = iter(())
 #: For the access log: why the request went on, as Cache-Status has it (RFC 9211 §2.2).
 _IN_A_WORD: Final = {
@@ -121,7 +125,11 @@ class Exchange:
     route: Any = None  # of the reverse side
     authority = ""  # how the client names the reverse side
     told: Any = None  # who the client is, by proxies before us
+    user: str | None = None
+    groups: frozenset[str] = _NO_GROUPS
     rule: str | None = None
+    addresses: tuple[str, ...] | None = None  # of the target's host, where a rule asks for them
+    response: Response | None = None  # likewise, the head of the answer
     error: str | None = None
     status = 0
     server: Server | None = None
@@ -133,6 +141,9 @@ class Exchange:
     ended = False
     background = False  # of our own accord: no client's
     _order = _NOBODY
+    _pending: tuple[tuple[str, Verdict], ...] = ()  # verdicts that wait for the response
+    _edits: tuple[FieldEdits, ...] = ()  # of what the client gets
+    _credentials = False  # a rule gave it some: it is for nobody else
     _asked = 0
     _attempts = 1
     _key: Key | None = None
@@ -176,6 +187,11 @@ class Exchange:
         return self.request.method.decode("ascii") if self.request else "-"
 
     @property
+    def at(self) -> float:
+        """When a rule asks: seconds since 1970."""
+        return self.road.wall()
+
+    @property
     def request_id(self) -> str:
         return f"{self.road.ids}-{self.id:x}"
 
@@ -206,22 +222,118 @@ class Exchange:
         if b"via" in request.fields and hops.names_us(request.fields, self.road.pseudonym):
             self.fail(errors.LOOP_DETECTED)
             return
+        verdicts = []
         for side in self.service.sides(self):
             # The target is there, though not for as long as the policy's Question promises.
             verdict = self.generation.policy.decide(self, side)  # type: ignore[arg-type]
+            if verdict.action == "look up":
+                self._look_up_addresses()
+                return
+            if verdict.shadows:
+                self._say_what_would_be(verdict)
             if verdict.action != "allow":
                 self.rule = verdict.rule
                 self._turn_away(verdict)
                 return
             if self.rule is None or verdict.rule != DEFAULT:
                 self.rule = verdict.rule
+            if verdict.steps or verdict.pending:
+                verdicts.append((side, verdict))
+        for side, verdict in verdicts:
+            if verdict.pending:
+                self._pending = (*self._pending, (side, verdict))
+            for step in verdict.steps:
+                if not self._step(step):
+                    return
         if request.method in _COUNTED and hops.max_forwards(request.fields) == 0:
             self._answer_as_the_last(request)
             return
         self.look_up()
 
+    def _look_up_addresses(self) -> None:
+        """A rule asks for the target's addresses: judge again when they are there."""
+        assert self.target is not None
+        if not self._body_ended:
+            self.stream.pause_request()
+        timeout = self.road.terms.timeouts.connect
+        self._dialling = looking = self.road.names.addresses(self.target.host, timeout)
+        looking.addCallbacks(self._looked_up, self._not_looked_up).addErrback(self._not_brought)
+
+    def _looked_up(self, addresses: tuple[str, ...]) -> None:
+        self._dialling = None
+        self.addresses = addresses
+        if not self._body_ended:
+            self.stream.resume_request()
+        self.admit()
+
+    def _not_looked_up(self, failure: Failure) -> None:
+        self._dialling = None
+        if not failure.check(CancelledError):
+            assert self.target is not None
+            host = self.target.host
+            late = failure.check(DeferredTimeout) is not None
+            self.fail((errors.DNS_TIMEOUT if late else errors.DNS_ERROR).about(host=host))
+
+    def _step(self, step: Compiled) -> bool:
+        """Do what a `continue` rule says; whether the request goes on."""
+        request, target, edits = self.request, self.target, step.edits
+        assert request is not None
+        assert target is not None
+        if edits is None:
+            return True
+        if edits.request is not None:
+            edits.request.apply(request.fields)
+        if edits.response is not None:
+            self._edits = (*self._edits, edits.response)
+        self._credentials = self._credentials or edits.credentials
+        if edits.rewriting is not None:
+            new = edits.rewriting.applied(target)
+            if isinstance(new, Problem):
+                self.rule = step.name
+                self.fail(new)
+                return False
+            if new is not None:
+                self.service.rewritten(self, new)
+        return True
+
+    def _say_what_would_be(self, verdict: Verdict) -> None:
+        assert self.target is not None
+        for shadow in verdict.shadows:
+            _log.info(
+                "The rule {rule} would have said {action} to {method} {where} for {client}",
+                rule=shadow.name,
+                action=shadow.rule.action,
+                method=self.method,
+                where=self.target.url.partition("?")[0],
+                client=self.client or "a unix socket",
+            )
+
+    def _may_answer(self, response: Response) -> bool:
+        """Whether the client may have what has this head, by those rules that ask for it."""
+        self.response = response
+        pending, self._pending = self._pending, ()
+        for side, waiting in pending:
+            verdict = self.generation.policy.decide_by_response(
+                self,  # type: ignore[arg-type]
+                side,
+                waiting,
+            )
+            if verdict.shadows:
+                self._say_what_would_be(verdict)
+            self.rule = verdict.rule
+            for step in verdict.steps:
+                if step.edits is not None and step.edits.response is not None:
+                    self._edits = (*self._edits, step.edits.response)
+            if verdict.action != "allow":
+                self._turn_away(verdict)
+                return False
+        return True
+
     def _turn_away(self, verdict: Verdict) -> None:
         assert self.target is not None
+        if self._asked or self._reading is not None:  # it was the response that decided
+            self._dissolve_flight()
+            self._leg_done()
         if verdict.location is not None:
             problem = errors.REDIRECTED.as_status(verdict.status)
             location = verdict.location.encode("ascii", "ignore")
@@ -370,6 +482,8 @@ class Exchange:
             fwd=self.cache_status.fwd, fwd_status=stored.status, collapsed=True
         )
         response, length = stored.not_modified(request, now), flight.length
+        if self._pending and not self._may_answer(stored.response(now)):
+            return
         if response is None:
             response = stored.response(now)
             self._reading = cast.join(self._reply_more)
@@ -435,7 +549,7 @@ class Exchange:
         other.request = Request(b"GET", request.target, fields, request.version)
         other.target, other.route = self.target, self.route
         other.authority, other.told, other.rule = self.authority, self.told, self.rule
-        other._key, other._stale = key, stale
+        other._key, other._stale, other._credentials = key, stale, self._credentials
         other.cache_status = went_on("stale", "stale-while-revalidate")
         other._flight = cache.flights.depart(key, other, self.road.wall())
         if other._flight is None:  # it was not for everybody a moment ago: each would ask again
@@ -678,7 +792,14 @@ class Exchange:
         if self.switch:  # and not taken
             return
         self._writer = cache.store(
-            key, request, response, self.requested, now, length, self.service.writes
+            key,
+            request,
+            response,
+            self.requested,
+            now,
+            length,
+            self.service.writes,
+            self._credentials,
         )
         if stale is not None and self._writer is None:
             cache.supersede(stale.stored, response)
@@ -713,6 +834,8 @@ class Exchange:
 
     def reply(self, response: Response, length: int | None, data: bytes) -> None:
         """Pass on what the server says, as it comes."""
+        if self._pending and not self._may_answer(response):
+            return
         fields = hops.response_fields(response.fields, False, self.service.hides(self))
         if response.status == 204:
             fields.remove(b"content-length")  # RFC 9110 §8.6
@@ -793,6 +916,7 @@ class Exchange:
             request.method == b"GET"
             and isinstance(body, bytes)
             and len(body) <= SLICE
+            and not (self._pending or self._edits)
             and _OWN_ANSWER.isdisjoint(request.fields.combined)
         ):
             head = hit.head(self.service.flavour(self), now, partial(self._prepare, body))
@@ -824,6 +948,8 @@ class Exchange:
         assert request is not None
         self.cache_status = status
         now, body, length = self.road.wall(), hit.body, hit.length
+        if self._pending and not self._may_answer(hit.response(now)):
+            return
         response = hit.not_modified(request, now)
         wanted: Iterable[bytes | Span] = ()
         if response is None:
@@ -940,6 +1066,9 @@ class Exchange:
         """What each final head has, a tunnel's too."""
         self.status = response.status
         self.service.response(self, response)
+        if self._edits and self.error is None:
+            for edits in self._edits:
+                edits.apply(response.fields)
         if self.side == "forward" and self.error is None:  # else it is said already
             response.fields.append(_passed(self.rule))
 

@@ -15,6 +15,7 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
+from twistproxy.net.names import Names
 from twistproxy.net.sendfile import Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
@@ -81,6 +82,7 @@ class Road:
     exchanges: set[Exchange]
     splicer: Splicer
     sender: Sender
+    names: Names
 
 
 class Service(Protocol):
@@ -104,6 +106,9 @@ class Service(Protocol):
     def request(self, exchange: Exchange, fields: Fields, server: Server) -> Request:
         """The head for that server. fields: a copy without the fields of the connection, and
         those of `writes`."""
+
+    def rewritten(self, exchange: Exchange, target: Target) -> None:
+        """A rule has put another target in the place of the one that was asked for."""
 
     def hides(self, exchange: Exchange) -> frozenset[bytes]:
         """Names of a server's fields that the client does not get."""

@@ -9,11 +9,12 @@ import attrs
 
 from twistproxy.config import model
 from twistproxy.config.reference import reference
+from twistproxy.config.structure import key_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.rst"
 EXAMPLE = Path(__file__).parents[2] / "etc" / "twistproxy.toml"
 KEYS = {
-    attribute.name
+    key_of(attribute)
     for class_ in vars(model).values()
     if isinstance(class_, type) and attrs.has(class_)
     for attribute in attrs.fields(class_)

@@ -245,16 +245,17 @@ class Cache:
         received: float,
         length: int | None,
         written: Container[bytes] | None = None,
+        authorized: bool = False,
     ) -> Writer | None:
         """Begin to store a response whose head has come; None if it isn't to be: see `refusal`.
 
         requested, received: when the request went out and the head came in. length: of the body
         in bytes, None where it isn't known. written: names of request fields that nobody writes
-        but we.
+        but we. authorized: on its way the request was given credentials.
         """
         if request.method == b"HEAD":
             self._compare(key, request, response, requested, received, written)
-        refusal = self._refusal(key, request, response, length, written)
+        refusal = self._refusal(key, request, response, length, written, authorized)
         if refusal is None:
             stored = self._prepare(key, request, response, requested, received)
             writer = self._open(stored, request, response, requested, received, length)
@@ -304,6 +305,7 @@ class Cache:
         response: Response,
         length: int | None,
         written: Container[bytes] | None,
+        authorized: bool,
     ) -> str | None:
         if not self.enabled:
             return "disabled"
@@ -313,7 +315,12 @@ class Cache:
             return "too-large"
         negative_ttl = self.terms.negative_ttl
         refusal = caching.may_store(
-            request, response, negative_ttl=negative_ttl, written=written, parts=True
+            request,
+            response,
+            negative_ttl=negative_ttl,
+            authorized=authorized,
+            written=written,
+            parts=True,
         )
         if (
             refusal is None

@@ -26,20 +26,16 @@ KEYS: dict[type, frozenset[str]] = {
     Config: _names("resolver errors"),
     Forward: _names("socks socks_ports users tokens source pac"),
     Parent: _names("ports users check resolve sticky"),
-    Policy: _names("lists conditions"),
+    Policy: _names("lists"),
     When: _names(
-        "query scheme user group header cookie agent list is time timezone country resolved"
-        " content_type length"
+        "query scheme user group header cookie agent list time country resolved content_type length"
     ),
-    Rule: _names(
-        "page shadow rate concurrency bandwidth quota set_request add_request remove_request"
-        " set_response add_response remove_response rewrite parent pool source ask"
-    ),
+    Rule: _names("page rate concurrency bandwidth quota parent pool source ask"),
 }
 
 #: Values, by their table and key.
 VALUES: dict[tuple[type, str], frozenset[str]] = {
-    (Rule, "action"): _names("continue ask"),
+    (Rule, "action"): _names("ask"),
     (AccessLog, "format"): _names("squid"),
 }
 

@@ -26,6 +26,7 @@ Port = Annotated[int, "port"]
 Name = Annotated[str, "name"]
 Method = Annotated[str, "method"]
 FieldName = Annotated[str, "field name"]
+FieldValue = Annotated[str, "field value"]
 Host = Annotated[str, "host"]
 HostPattern = Annotated[str, "host pattern"]
 UrlPath = Annotated[str, "path of a URL"]
@@ -340,6 +341,23 @@ class When:
     client: tuple[Network, ...] | None = field(
         default=None, metadata=_help("Where the request comes from.")
     )
+    is_: tuple[str, ...] | None = field(
+        default=None, metadata=_help("A table ``[policy.conditions.NAME]``, which must hold.")
+    )
+    timezone: str | None = field(
+        default=None,
+        metadata=_help("Of ``time``: ``Europe/Stockholm``; none: the system's."),
+    )
+
+
+@frozen(kw_only=True)
+class Rewrite:
+    """Another URL in the place of the one that was asked for; host and all, on the forward side."""
+
+    url: Pattern = field(
+        metadata=_help("What is replaced: searched in ``scheme://authority/path?query``.")
+    )
+    to: str = field(metadata=_help("What takes its place; ``\\1`` is the pattern's first group."))
 
 
 @frozen(kw_only=True)
@@ -352,7 +370,9 @@ class Rule:
     )
     when: When = When()
     unless: When | None = None
-    action: Literal["allow", "deny", "redirect"] = field(metadata=_help("What to do."))
+    action: Literal["allow", "deny", "redirect", "continue"] = field(
+        metadata=_help("What to do. ``continue`` edits or limits, and the rules after it decide.")
+    )
     status: int = field(
         default=Factory(lambda rule: 302 if rule.action == "redirect" else 403, takes_self=True),
         metadata=_help(
@@ -363,6 +383,31 @@ class Rule:
     location: Location | None = field(
         default=None, metadata=_help("Where to redirect; required for that.")
     )
+    shadow: bool = field(
+        default=False,
+        metadata=_help("Only count and log what it would have done."),
+    )
+    set_request: dict[FieldName, FieldValue] = field(
+        factory=dict,
+        metadata=_help("Fields of the request, in place of those of that name; for ``continue``."),
+    )
+    add_request: dict[FieldName, FieldValue] = field(
+        factory=dict, metadata=_help("Likewise, besides those of that name.")
+    )
+    remove_request: tuple[FieldName, ...] = field(
+        default=(), metadata=_help("Fields that the request goes on without.")
+    )
+    set_response: dict[FieldName, FieldValue] = field(
+        factory=dict,
+        metadata=_help("Fields of the response, in place of those of that name; for ``continue``."),
+    )
+    add_response: dict[FieldName, FieldValue] = field(
+        factory=dict, metadata=_help("Likewise, besides those of that name.")
+    )
+    remove_response: tuple[FieldName, ...] = field(
+        default=(), metadata=_help("Fields that the client doesn't get.")
+    )
+    rewrite: Rewrite | None = None
 
 
 @frozen(kw_only=True)
@@ -373,6 +418,7 @@ class Policy:
         default="allow", metadata=_help("For what no rule matches; ``deny`` makes an allow-list.")
     )
     rule: tuple[Rule, ...] = ()
+    conditions: dict[Name, When] = field(factory=dict)
 
 
 @frozen(kw_only=True)

@@ -16,6 +16,7 @@ import attrs
 
 from twistproxy.config import model
 from twistproxy.config.errors import shown
+from twistproxy.config.structure import key_of
 from twistproxy.config.values import DURATIONS, SIZES, kinds
 
 HEAD = """\
@@ -60,11 +61,11 @@ def _sections(class_: type, name: str, heading: str = "The file itself") -> Iter
         yield ".. list-table::\n   :header-rows: 1\n   :widths: 15 30 20 35\n"
         yield _row("Key", "Type", "Default", "Meaning")
         for key in keys:
-            yield _row(f"``{key.name}``", _type(key.type), _default(key), key.metadata["help"])
+            yield _row(f"``{key_of(key)}``", _type(key.type), _default(key), key.metadata["help"])
         yield ""
     for attribute in attrs.fields(class_):
         table = _table_in(attribute.type)
-        if table is None or attribute.name == "unless":  # as when
+        if table is None or attribute.name in ("unless", "conditions"):  # as when
             continue
         way = f"{name}.{attribute.name}".lstrip(".")
         match get_origin(attribute.type):
@@ -98,6 +99,8 @@ def _type(type_: Any) -> str:
     match get_origin(type_):
         case origin if origin is tuple:
             return f"a list; each {_type(arms[0])}"
+        case origin if origin is dict:
+            return f"a table; each {_type(arms[1])}"
         case origin if origin is Literal:
             return " or ".join(f"``{shown(word)}``" for word in arms)
         case origin if origin in (Union, UnionType):
@@ -110,7 +113,7 @@ def _default(attribute: attrs.Attribute[Any]) -> str:
         return str(attribute.metadata["default"])
     if attribute.default is attrs.NOTHING:
         return "required"
-    if attribute.default is None:
+    if attribute.default is None or isinstance(attribute.default, attrs.Factory):  # type: ignore[arg-type]
         return "none"
     return f"``{_written(attribute.default, attribute.type)}``"
 

@@ -24,6 +24,10 @@ def check(tree: Table, balancers: Collection[str]) -> Iterator[Fault]:
         yield from _pool(where, pool, balancers)
     for where, rule in tables(tree, "policy", "rule", "*"):
         yield from _rule(where, rule)
+    for where, conditions in tables(tree, "policy", "conditions", "*"):
+        if not conditions:
+            yield Fault(where, "without a condition it always holds")
+        yield from _when(where, conditions)
     for where, admin in tables(tree, "admin"):
         yield from _admin(where, admin)
     yield from _twice(tree, "forward", "parent", "*")
@@ -109,26 +113,74 @@ def _rule(where: Where, rule: Table) -> Iterator[Fault]:
     action, status = rule.get("action"), rule.get("status")
     if action == "redirect" and "location" not in rule:
         yield Fault((*where, "location"), 'a redirect needs it: location = "https://…"')
-    if action in ("allow", "deny") and "location" in rule:
+    if action in ("allow", "deny", "continue") and "location" in rule:
         yield Fault((*where, "location"), f"{action} has no location; redirect has")
     if isinstance(status, int):
-        if action == "allow":
-            yield Fault((*where, "status"), "allow has no status; deny and redirect have")
+        if action in ("allow", "continue"):
+            yield Fault((*where, "status"), f"{action} has no status; deny and redirect have")
         if action == "deny" and not 400 <= status <= 599:
             yield Fault((*where, "status"), f"{status} is not from 400 to 599, as deny needs")
         if action == "redirect" and status not in REDIRECTS:
             yield Fault(
                 (*where, "status"), f"{status} doesn't redirect; 301, 302, 303, 307, 308 do"
             )
+    steps = [key for key in STEPS if key in rule]
+    if action == "continue" and not steps:
+        yield Fault((*where, "action"), f"continue does nothing by itself; add {_or(STEPS)}")
+    if action in ("allow", "deny", "redirect", "ask"):
+        for key in steps:
+            yield Fault((*where, key), f'is for action = "continue", not {shown(action)}')
+    for key in EDITS:
+        yield from _edit((*where, key), rule.get(key))
     for key in ("when", "unless"):
         conditions = rule.get(key)
         if key == "unless" and conditions == {}:
             yield Fault((*where, key), "without a condition it vetoes every request")
-        for name, any_of in conditions.items() if isinstance(conditions, dict) else ():
-            if any_of == []:
-                yield Fault((*where, key, name), "an empty list matches nothing")
+        yield from _when((*where, key), conditions)
 
 
+def _edit(where: Where, names: Any) -> Iterator[Fault]:
+    steps: list[tuple[str | int, Any]] = []
+    if isinstance(names, list):
+        steps = list(enumerate(names))
+    elif isinstance(names, dict):
+        steps = [(name, name) for name in names]
+    for step, name in steps:
+        if isinstance(name, str) and name.lower() in OURS:
+            yield Fault(
+                (*where, step),
+                f"{name} belongs to a connection, or says how long a message is or where it goes:"
+                " no rule changes it",
+            )
+
+
+def _when(where: Where, conditions: Any) -> Iterator[Fault]:
+    for name, any_of in conditions.items() if isinstance(conditions, dict) else ():
+        if any_of == []:
+            yield Fault((*where, name), "an empty list matches nothing")
+
+
+def _or(words: Collection[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
+
+
+EDITS = (
+    "set_request",
+    "add_request",
+    "remove_request",
+    "set_response",
+    "add_response",
+    "remove_response",
+)
+#: What a rule that continues does.
+STEPS = (*EDITS, "rewrite")
+#: Fields of one connection, and of framing (RFC 9110 §7.6.1, RFC 9112 §6), and those that decide
+#: where a request goes (§7.2).
+OURS = frozenset(
+    "connection content-length host keep-alive proxy-authenticate proxy-authorization"
+    " proxy-connection te trailer transfer-encoding upgrade".split()
+)
 #: RFC 9110 §15.4: those that send a client to Location.
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

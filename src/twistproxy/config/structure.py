@@ -57,7 +57,9 @@ def _converter(folder: Path) -> Converter:
 def _table(class_: type, converter: Converter) -> Hook:
     attrs.resolve_types(class_)
     hooks: dict[str, Any] = {
-        attribute.name: override(struct_hook=_value(class_, attribute, converter))
+        attribute.name: override(
+            rename=key_of(attribute), struct_hook=_value(class_, attribute, converter)
+        )
         for attribute in attrs.fields(class_)
     }
     # The linecache would keep the code of each reload for ever.
@@ -75,6 +77,11 @@ def _table(class_: type, converter: Converter) -> Hook:
         return from_table(table, type_)
 
     return hook
+
+
+def key_of(attribute: attrs.Attribute[Any]) -> str:
+    """What a user writes: a word of Python's own has an underscore in the model."""
+    return attribute.name.rstrip("_")
 
 
 def _value(class_: type, attribute: attrs.Attribute[Any], converter: Converter) -> Hook:
@@ -102,7 +109,10 @@ def _server(value: Any) -> Any:
 def _conditions(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {key: any_of if isinstance(any_of, list) else [any_of] for key, any_of in value.items()}
+    return {
+        key: any_of if isinstance(any_of, list) or key == "timezone" else [any_of]
+        for key, any_of in value.items()
+    }
 
 
 #: What may be written shorter than its table.
@@ -194,11 +204,11 @@ def _faults(error: Exception, where: Where) -> Iterator[Fault]:
 def _step(note: str) -> str | int:
     """cattrs' notes: an attribute's name, or the index or key of an element."""
     assert isinstance(note, (AttributeValidationNote, IterableValidationNote))
-    return note.name if isinstance(note, AttributeValidationNote) else note.index
+    return note.name.rstrip("_") if isinstance(note, AttributeValidationNote) else note.index
 
 
 def _not_a_key(key: str, class_: type) -> str:
     if key in later.KEYS.get(class_, ()):
         return later.is_not_in_this_version(key)
-    known = [attribute.name for attribute in attrs.fields(class_)]
+    known = [key_of(attribute) for attribute in attrs.fields(class_)]
     return "no such key" + (did_you_mean(key, known) or f"; known: {', '.join(known)}")

@@ -112,6 +112,7 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.Name: Kind("a name of printable ASCII characters", name),
         model.Method: Kind('a method such as "GET"', method),
         model.FieldName: Kind('a field\'s name such as "Cache-Tag"', method),
+        model.FieldValue: Kind("a field's value: visible ASCII, inner spaces", field_value),
         model.Host: Kind('a host such as "example.org"', host),
         model.HostPattern: Kind(
             'a host such as "example.org", ".example.org" or "*.example.org"', host_pattern
@@ -231,6 +232,14 @@ def name(value: object) -> str:
 def method(value: object) -> str:
     text = string(value)
     if not TOKEN.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def field_value(value: object) -> str:
+    """RFC 9110 §5.5, without what has long been obsolete."""
+    text = string(value)
+    if not re.fullmatch(r"(?:[!-~](?:[ -~]*[!-~])?)?", text):
         raise ValueError
     return text
 

@@ -68,7 +68,7 @@ class Dialler:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._names = Names(reactor)
+        self.names = Names(reactor)
 
     def dial(
         self,
@@ -87,7 +87,7 @@ class Dialler:
         judge: why an address and port may not be connected to; None: it may.
         tls: the protocol is connected when the handshake is done and the server verified.
         """
-        attempt = _Attempt(self._reactor, self._names, port, protocol, judge, tls)
+        attempt = _Attempt(self._reactor, self.names, port, protocol, judge, tls)
         return attempt.begin(host.removeprefix("[").removesuffix("]"), timeout)
 
 

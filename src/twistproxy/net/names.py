@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
     IHostResolution,
@@ -49,6 +52,19 @@ class Names:
         self._begin()
         return lookup
 
+    def addresses(self, name: str, timeout: float) -> Deferred[tuple[str, ...]]:
+        """All addresses of a name; an address is its own.
+
+        timeout: seconds. Fails with `defer.TimeoutError`, or with `DNSLookupError` where there is
+        none.
+        """
+        bare = name.removeprefix("[").removesuffix("]")
+        if isIPAddress(bare) or isIPv6Address(bare):
+            return succeed((bare,))
+        question = _Question(name)
+        question.resolution = self.resolveHostName(question, bare, 0)
+        return question.result.addTimeout(timeout, self._reactor)
+
     def _begin(self) -> None:
         """As many of those who wait as there is room for."""
         now = self._reactor.seconds()
@@ -68,6 +84,39 @@ class Names:
         self._waiting.pop(lookup, None)
         self._running.pop(lookup, None)
         self._begin()
+
+
+@implementer(IResolutionReceiver)
+class _Question:
+    """Somebody who wants to know the addresses of a name, and no more."""
+
+    def __init__(self, name: str) -> None:
+        self.result: Deferred[tuple[str, ...]] = Deferred(lambda _: self._leave())
+        self.resolution: IHostResolution | None = None
+        self._name = name
+        self._found: list[str] = []
+        self._over = False
+
+    def _leave(self) -> None:
+        self._over = True
+        if self.resolution is not None:
+            self.resolution.cancel()
+
+    def resolutionBegan(self, resolution: IHostResolution) -> None:
+        """What can be cancelled comes back from `resolveHostName`, too."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        self._found.append(address.host)  # type: ignore[attr-defined]
+
+    def resolutionComplete(self) -> None:
+        self.resolution = None
+        if self._over:
+            return
+        self._over = True
+        if self._found:
+            self.result.callback(tuple(dict.fromkeys(self._found)))
+        else:
+            self.result.errback(DNSLookupError(self._name))
 
 
 @implementer(IResolutionReceiver, IHostResolution)

@@ -1,9 +1,16 @@
 """May it pass? Ordered rules, of which the first that matches decides; one policy for both sides.
 
-In: a question (method, target in normal form, client's address) and a side. Out: a verdict.
-No I/O, no clock, no Deferred. Knows no exchange, no cache, no routes.
+In: a question (an exchange, seen from here) and a side. Out: a verdict.
+No I/O, no clock, no Deferred: what has yet to be looked up (addresses, the response) is said in
+the verdict, and whoever asked asks again. Knows no exchange, no cache, no routes.
 
-plan         rules compiled once, and the counts of what they decided
+plan         the rules of one configuration, and what they decided
+rules        one rule compiled: what must hold, and what it then does
+index        which rules can match at all
+explanation  why: each rule that was considered, and what decided it
+edits        what `continue` rules change in requests and responses
+limits/      what they count: rates, concurrency, quotas, bandwidth
+lists/       formats of lists, and look-ups in them
 conditions/  what `when` and `unless` can ask, one condition a file
 
 To add a condition: conditions/NAME.py with a class as `Condition`, its line in
@@ -12,11 +19,20 @@ To add a condition: conditions/NAME.py with a class as `Condition`, its line in
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from attrs import frozen
 
+from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
+
+if TYPE_CHECKING:
+    from twistproxy.policy.rules import Compiled
+
+#: What is not known of a question from the start.
+Need = Literal["", "addresses", "response"]
+Action = Literal["allow", "deny", "redirect", "ask", "look up"]
 
 
 class Question(Protocol):
@@ -32,23 +48,81 @@ class Question(Protocol):
     def client(self) -> str:
         """Text of an IP address; "" for a unix socket, which is in no network."""
 
+    @property
+    def request(self) -> Request | None: ...
+    @property
+    def user(self) -> str | None:
+        """Who asks, where somebody was asked for a name."""
+
+    @property
+    def groups(self) -> frozenset[str]: ...
+    @property
+    def at(self) -> float:
+        """When it is asked: seconds since 1970."""
+
+    @property
+    def addresses(self) -> tuple[str, ...] | None:
+        """Of the target's host; None: not looked up yet."""
+
+    @property
+    def response(self) -> Response | None:
+        """The head of the answer; None: not there yet."""
+
 
 @frozen
 class Verdict:
     """rule: who says so, "default" where no rule matched. status: of the answer, 0 to allow.
-    location: where to redirect, else None."""
 
-    action: Literal["allow", "deny", "redirect"]
+    location: where to redirect, else None. page: in place of the usual one, else None.
+    steps: the `continue` rules that hold before it, in order. pending: rules before it that the
+    response will decide, for which `otherwise` waits: the verdict if none of them holds.
+    shadows: those that would have decided, were they no shadows.
+
+    "look up" is no decision: ask again when the target's addresses are known.
+    """
+
+    action: Action
     rule: str
     status: int = 0
     location: str | None = None
+    page: str | None = None
+    steps: tuple[Compiled, ...] = ()
+    pending: tuple[Compiled, ...] = ()
+    otherwise: Verdict | None = None
+    shadows: tuple[Compiled, ...] = ()
+
+
+class Lookup(Protocol):
+    """A list, as the condition `list` asks it."""
+
+    def has(self, question: Question) -> bool: ...
+
+
+def _nowhere(_: str) -> None:
+    return None
+
+
+@frozen
+class Means:
+    """What conditions are made of besides their values.
+
+    lists: by name. countries: the ISO code of an address' country, None where unknown. timezone:
+    what stands beside `time`; None: the system's.
+    """
+
+    lists: Mapping[str, Lookup] = {}
+    countries: Callable[[str], str | None] = _nowhere
+    timezone: str | None = None
 
 
 class Condition(Protocol):
-    """One key of `when` or `unless`, made of its list of values.
+    """One key of `when` or `unless`, made of its list of values and the `Means`.
 
     Making it raises ValueError where a value can't be; asking never raises.
     """
 
     def holds(self, question: Question) -> bool:
         """Whether any of the values is what the question has."""
+
+    def seen(self, question: Question) -> str:
+        """What the question has there, for a person; never a secret."""

@@ -1,22 +1,34 @@
-"""The rules of one configuration, compiled: the first that matches decides.
+"""The rules of one configuration, compiled: the first that decides, decides.
 
-Rules that ask for a host stand in a dict by host pattern, the others in a list. A verdict looks
-up the few patterns that match the question's host, so ten thousand rules for hosts cost what ten
-cost; of what it finds, the rule that was written first wins.
+Rules that decide at once stand in one index; those that don't (`continue`, shadows, what asks for
+addresses or the response) in another, which is looked at for what stands before the first.
+A configuration without them pays nothing for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections import deque
+from functools import partial
+from typing import Any, Final, Protocol
 
-from attrs import asdict, define, frozen
+from attrs import Factory, asdict, define, evolve
 
-from twistproxy.config.errors import Fault, Where, shown
-from twistproxy.config.model import Policy, Rule, When
-from twistproxy.policy import Condition, Question, Verdict
-from twistproxy.policy.conditions import CONDITIONS
-from twistproxy.policy.conditions.host import Host, patterns_for
+from twistproxy.config.errors import Fault
+from twistproxy.config.model import Policy, Rule
+from twistproxy.http.uri import Target
+from twistproxy.policy import Means, Question, Verdict
+from twistproxy.policy.edits import edits_of
+from twistproxy.policy.explanation import Considered, Explanation
+from twistproxy.policy.index import Index
+from twistproxy.policy.rules import (
+    AFTER_LOOKUP,
+    NO,
+    YES,
+    Compiled,
+    Hits,
+    Named,
+    text_of,
+)
 from twistproxy.tables import table
 
 __all__ = ["Plan", "PolicyError", "Verdict", "compile_policy"]
@@ -24,7 +36,9 @@ __all__ = ["Plan", "PolicyError", "Verdict", "compile_policy"]
 DEFAULT: Final = "default"  #: the rule of verdicts that no rule gave
 SIDES: Final = ("forward", "reverse")
 ROWS: Final = 100  #: rules that a person is shown
-VALUES: Final = 3  #: of a condition, likewise
+RECENT: Final = 500  #: decisions that are remembered
+
+_LOOK_UP: Final = Verdict("look up", "")
 
 
 class PolicyError(ValueError):
@@ -36,165 +50,232 @@ class PolicyError(ValueError):
 
 
 @define
-class _Totals:
-    """Shared by the plans before and after a reload."""
+class Totals:
+    """Shared by the plans before and after a reload. recent: (when, rule, client, method, target),
+    the last decisions."""
 
     decisions: int = 0
     denied: int = 0
+    recent: deque[tuple[float, str, str, str, Target]] = Factory(partial(deque, maxlen=RECENT))
 
 
-@define
-class _Hits:
-    """Of a rule, shared likewise while the rule stays what it is."""
+class Watcher(Protocol):
+    """Told of each decision, while somebody wants to know."""
 
-    count: int = 0
-
-
-@frozen(eq=False)
-class _Rule:
-    """place: among all rules. conditions: those of `when` that its place in the index leaves."""
-
-    place: int
-    rule: Rule
-    host: Host | None
-    conditions: tuple[Condition, ...]
-    unless: tuple[Condition, ...] | None
-    verdict: Verdict
-    text: str
-    hits: _Hits
-
-    def holds(self, question: Question) -> bool:
-        for condition in self.conditions:
-            if not condition.holds(question):
-                return False
-        if self.unless is None:
-            return True
-        return not all(condition.holds(question) for condition in self.unless)
-
-
-class _Index:
-    """The rules of one side."""
-
-    def __init__(self, rules: list[_Rule]) -> None:
-        self._for_any: list[_Rule] = []
-        self._by_pattern: dict[str, list[_Rule]] = {}
-        for rule in rules:
-            if rule.host is None:
-                self._for_any.append(rule)
-            else:
-                for pattern in rule.host.patterns:
-                    self._by_pattern.setdefault(pattern, []).append(rule)
-
-    def first(self, question: Question) -> _Rule | None:
-        best: _Rule | None = None
-        by_pattern = self._by_pattern
-        if by_pattern:
-            for pattern in patterns_for(question):
-                if pattern in by_pattern:
-                    best = _earliest(by_pattern[pattern], question, best)
-        return _earliest(self._for_any, question, best) if self._for_any else best
-
-
-def _earliest(rules: list[_Rule], question: Question, best: _Rule | None) -> _Rule | None:
-    """The first of these that holds, where it comes before the best so far; else that."""
-    for rule in rules:
-        if best is not None and rule.place >= best.place:
-            break
-        if rule.holds(question):
-            return rule
-    return best
+    def decided(self, question: Question, side: str, verdict: Verdict) -> None: ...
 
 
 class Plan:
-    """One generation's policy; immutable but for its counts."""
+    """One generation's policy; immutable but for its counts. watcher: told of each decision."""
 
-    def __init__(self, rules: list[_Rule], default: Verdict, hits: _Hits, totals: _Totals) -> None:
-        self._rules = rules
+    def __init__(
+        self, rules: list[Compiled], default: Verdict, default_hits: Hits, totals: Totals
+    ) -> None:
+        self.watcher: Watcher | None = None
+        self.rules = rules
+        self._named = {rule.name: rule for rule in rules}
+        self.totals = totals
         self._default = default
-        self._default_hits = hits
-        self._totals = totals
-        self._sides = {
-            side: _Index([rule for rule in rules if rule.rule.side in (side, None)])
-            for side in SIDES
-        }
+        self._default_hits = default_hits
+        self._deciding: dict[str, Index | None] = {}
+        self._others: dict[str, Index | None] = {}
+        for side in SIDES:
+            here = [rule for rule in rules if rule.rule.side in (side, None)]
+            deciding = [rule for rule in here if rule.is_certain]
+            others = [rule for rule in here if not rule.is_certain]
+            self._deciding[side] = Index(deciding) if deciding else None
+            self._others[side] = Index(others) if others else None
 
     def decide(self, question: Question, side: str) -> Verdict:
-        """The verdict of the first rule that matches, else the default. Counts it.
+        """The verdict of the first rule that decides, else the default. Counts it.
 
         side: "forward" or "reverse". Apart from the question, since one that comes in on the
         forward side for a host of ours is asked about on both.
         """
-        rule = self._sides[side].first(question)
-        if rule is None:
-            verdict, hits = self._default, self._default_hits
-        else:
-            verdict, hits = rule.verdict, rule.hits
+        index = self._deciding[side]
+        rule = None if index is None else index.first(question)
+        others = self._others[side]
+        if others is not None:
+            return self._with_others(question, side, rule, others)
+        return self._counted(question, side, rule, self._default if rule is None else rule.verdict)
+
+    def _counted(
+        self, question: Question, side: str, rule: Compiled | None, verdict: Verdict
+    ) -> Verdict:
+        hits = self._default_hits if rule is None else rule.hits
         hits.count += 1
-        totals = self._totals
+        totals = self.totals
         totals.decisions += 1
         if verdict.action == "deny":
             totals.denied += 1
+        if self.rules:
+            totals.recent.append(
+                (question.at, verdict.rule, question.client, question.method, question.target)
+            )
+        if self.watcher is not None:
+            self.watcher.decided(question, side, verdict)
         return verdict
+
+    def _with_others(
+        self, question: Question, side: str, rule: Compiled | None, others: Index
+    ) -> Verdict:
+        """As `decide`, with those before the deciding rule that don't decide at once."""
+        steps: list[Compiled] = []
+        pending: list[Compiled] = []
+        shadows: list[Compiled] = []
+        for other, left in others.before(question, rule):
+            answer = other.judged(question, left)
+            if answer == NO:
+                continue
+            if answer == AFTER_LOOKUP:
+                return _LOOK_UP
+            if answer != YES:
+                pending.append(other)
+            elif other.rule.shadow:
+                shadows.append(other)
+            elif other.rule.action == "continue":
+                steps.append(other)
+            else:
+                rule = other
+                break
+        verdict = self._default if rule is None else rule.verdict
+        if not (steps or pending or shadows):
+            return self._counted(question, side, rule, verdict)
+        for each in (*steps, *shadows):
+            each.hits.count += 1
+        verdict = evolve(verdict, steps=tuple(steps), shadows=tuple(shadows))
+        if not pending or not _may_change(verdict, pending):
+            return self._counted(question, side, rule, verdict)
+        return evolve(
+            verdict,
+            action="allow",
+            status=0,
+            location=None,
+            page=None,
+            pending=tuple(pending),
+            otherwise=verdict,
+        )
+
+    def decide_by_response(self, question: Question, side: str, verdict: Verdict) -> Verdict:
+        """The verdict, now that the response's head is there, of what had `pending` rules.
+
+        Of its steps only those are named that come with the response. Counts it.
+        """
+        assert verdict.otherwise is not None
+        found, decided = verdict.otherwise, None
+        steps: list[Compiled] = []
+        shadows: list[Compiled] = []
+        for rule in verdict.pending:
+            if rule.holds(question) != YES:
+                continue
+            if rule.rule.shadow:
+                shadows.append(rule)
+            elif rule.rule.action == "continue":
+                steps.append(rule)
+            else:
+                found, decided = rule.verdict, rule
+                break
+        else:
+            decided = self._named.get(found.rule)
+        for each in (*steps, *shadows):
+            each.hits.count += 1
+        found = evolve(found, steps=tuple(steps), shadows=tuple(shadows))
+        return self._counted(question, side, decided, found)
+
+    def explain(self, question: Question, side: str) -> Explanation:
+        """Why `decide` would say what it would. Counts nothing."""
+        considered: list[Considered] = []
+        steps: list[Compiled] = []
+        for rule in self.rules:
+            if rule.rule.side not in (side, None):
+                continue
+            answer = rule.holds(question)
+            considered.append(Considered.of(rule, answer, question))
+            if answer == YES and not rule.rule.shadow:
+                if rule.rule.action == "continue":
+                    steps.append(rule)
+                    continue
+                return Explanation(side, considered, evolve(rule.verdict, steps=tuple(steps)))
+        return Explanation(side, considered, evolve(self._default, steps=tuple(steps)))
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values; `hits` and totals outlive a reload, of rules that it leaves as they are."""
+        totals = asdict(self.totals, filter=lambda attribute, _: attribute.name != "recent")
         return {
             "default": self._default.action,
             "rules": [
                 {
-                    "name": rule.rule.name,
+                    "name": rule.name,
                     "side": rule.rule.side or "both",
                     "action": rule.rule.action,
                     "when": rule.text,
                     "hits": rule.hits.count,
                 }
-                for rule in self._rules
+                for rule in self.rules
             ],
-            **asdict(self._totals),
+            **totals,
         }
+
+    @property
+    def default_hits(self) -> int:
+        return self._default_hits.count
 
     def __repr__(self) -> str:
         rows: list[tuple[object, ...]] = [
-            (rule.rule.name, rule.rule.side or "both", rule.rule.action, rule.hits.count, rule.text)
-            for rule in self._rules[:ROWS]
+            (rule.name, rule.rule.side or "both", _doing(rule.rule), rule.hits.count, rule.text)
+            for rule in self.rules[:ROWS]
         ]
-        if len(self._rules) > ROWS:
-            rows.append((f"… {len(self._rules) - ROWS} more", "", "", "-", ""))
+        if len(self.rules) > ROWS:
+            rows.append((f"… {len(self.rules) - ROWS} more", "", "", "-", ""))
         rows.append((DEFAULT, "both", self._default.action, self._default_hits.count, "no rule"))
         return table(("rule", "side", "action", "hits", "when"), rows)
 
 
-def compile_policy(config: Policy, before: Plan | None = None) -> Plan:
+def _doing(rule: Rule) -> str:
+    return f"({rule.action})" if rule.shadow else rule.action
+
+
+def _may_change(verdict: Verdict, pending: list[Compiled]) -> bool:
+    """Whether the response can change it: who is denied anyway need not ask for one."""
+    return verdict.action == "allow" or any(
+        rule.rule.action == "allow" and not rule.rule.shadow for rule in pending
+    )
+
+
+def _verdict(rule: Rule) -> Verdict:
+    if rule.action == "allow" or rule.action == "continue":
+        return Verdict("allow", rule.name)
+    return Verdict(rule.action, rule.name, rule.status, rule.location)
+
+
+def compile_policy(config: Policy, before: Plan | None = None, means: Means | None = None) -> Plan:
     """The plan of a configuration; raises PolicyError with all that is wrong in it.
 
     before: the plan that this one follows. Its totals go on, and the hits of each rule that has
     kept its name and all else.
     """
-    known = {rule.rule.name: rule for rule in before._rules} if before else {}
+    known = {rule.name: rule for rule in before.rules} if before else {}
     faults: list[Fault] = []
-    rules: list[_Rule] = []
+    named = Named(config.conditions, means or Means(), faults)
+    named.make_all()
+    rules: list[Compiled] = []
     for place, rule in enumerate(config.rule):
         where = ("policy", "rule", place)
         if rule.name == DEFAULT:
-            faults.append(Fault((*where, "name"), f"{shown(DEFAULT)} is what no rule is called"))
-        when = _conditions(rule.when, (*where, "when"), faults)
-        host = when.pop("host", None)
+            faults.append(Fault((*where, "name"), '"default" is what no rule is called'))
+        edits = None
+        try:
+            edits = edits_of(rule)
+        except ValueError as why:
+            faults.append(Fault((*where, "rewrite", "to"), str(why)))
+        earlier = known.get(rule.name)
+        when = named.compiled(rule.when, (*where, "when"))
         unless = None
         if rule.unless is not None:
-            unless = tuple(_conditions(rule.unless, (*where, "unless"), faults).values())
-        earlier = known.get(rule.name)
-        rules.append(
-            _Rule(
-                place,
-                rule,
-                host if isinstance(host, Host) else None,
-                tuple(when.values()),
-                unless,
-                _verdict(rule),
-                _text(rule),
-                earlier.hits if earlier and earlier.rule == rule else _Hits(),
-            )
-        )
+            unless = named.compiled(rule.unless, (*where, "unless"))
+        hits = earlier.hits if earlier and earlier.rule == rule else Hits()
+        verdict = _verdict(rule)
+        rules.append(Compiled(place, rule, when, unless, verdict, edits, text_of(rule), hits))
     if faults:
         raise PolicyError(faults)
     status = 403 if config.default == "deny" else 0
@@ -203,50 +284,6 @@ def compile_policy(config: Policy, before: Plan | None = None) -> Plan:
     return Plan(
         rules,
         default,
-        before._default_hits if before and same else _Hits(),
-        before._totals if before else _Totals(),
+        before._default_hits if before and same else Hits(),
+        before.totals if before else Totals(),
     )
-
-
-def _conditions(when: When, where: Where, faults: list[Fault]) -> dict[str, Condition]:
-    made = {}
-    for name, make in CONDITIONS.items():
-        values = getattr(when, name)
-        if values is None:
-            continue
-        try:
-            made[name] = make(values)
-        except ValueError:
-            faults.extend(_blamed(name, values, where))
-    return made
-
-
-def _blamed(name: str, values: tuple[Any, ...], where: Where) -> Iterator[Fault]:
-    """Which of the values a condition can't be made of."""
-    for index, value in enumerate(values):
-        try:
-            CONDITIONS[name]((value,))
-        except ValueError as why:
-            yield Fault((*where, name, index), f"{shown(value)}: {why}")
-
-
-def _verdict(rule: Rule) -> Verdict:
-    if rule.action == "allow":
-        return Verdict("allow", rule.name)
-    return Verdict(rule.action, rule.name, rule.status, rule.location)
-
-
-def _text(rule: Rule) -> str:
-    """What a rule asks, for a person."""
-    text = _all_of(rule.when)
-    return text if rule.unless is None else f"{text} unless {_all_of(rule.unless)}"
-
-
-def _all_of(when: When) -> str:
-    asked = {name: values for name in CONDITIONS if (values := getattr(when, name)) is not None}
-    return " and ".join(f"{name} {_any_of(values)}" for name, values in asked.items()) or "always"
-
-
-def _any_of(values: tuple[object, ...]) -> str:
-    text = ", ".join(map(str, values[:VALUES]))
-    return text if len(values) <= VALUES else f"{text}, … {len(values) - VALUES} more"

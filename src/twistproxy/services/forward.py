@@ -169,6 +169,9 @@ class Forward:
             return Request(request.method, b"*", fields)  # RFC 9112 §3.2.4
         return Request(request.method, target.received, fields)
 
+    def rewritten(self, exchange: Exchange, target: Target) -> None:
+        exchange.target = target
+
     def hides(self, exchange: Exchange) -> frozenset[bytes]:
         return _NOTHING
 

@@ -160,6 +160,13 @@ class Reverse:
             path = f"{path}?{target.query}"
         return Request(request.method, path.encode("ascii"), fields)
 
+    def rewritten(self, exchange: Exchange, target: Target) -> None:
+        exchange.target = target = self._without_our_port(target)
+        request = exchange.request
+        if request is not None and target.host:
+            request.fields.set(b"Host", target.host_line[2])
+        exchange.route = exchange.generation.routes.match(target)
+
     def hides(self, exchange: Exchange) -> frozenset[bytes]:
         return _OF_THE_SERVER if self.cloaks(exchange) else _NOTHING
 

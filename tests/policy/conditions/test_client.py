@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twistproxy.policy import Means
 from twistproxy.policy.conditions.client import Client
 
 
 def holds(networks: list[str], client: str) -> bool:
-    return Client(map(ip_network, networks)).holds(SimpleNamespace(client=client))
+    return Client(map(ip_network, networks), Means()).holds(SimpleNamespace(client=client))
 
 
 CASES = {

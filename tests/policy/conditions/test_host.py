@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from twistproxy.http import uri
+from twistproxy.policy import Means
 from twistproxy.policy.conditions.host import Host
 
 CASES = {
@@ -34,13 +35,13 @@ def test_host(pattern: str, host: str, holds: bool, form: bytes) -> None:
     wire = form % host.encode()
     target = uri.absolute(wire) if wire.endswith(b"/") else uri.tunnel(wire)
     question = SimpleNamespace(target=target)
-    assert Host(["never.example", pattern]).holds(question) is holds
+    assert Host(["never.example", pattern], Means()).holds(question) is holds
 
 
 def test_of_no_hosts_none_holds() -> None:
-    assert not Host([]).holds(SimpleNamespace(target=uri.tunnel(b"a:443")))
+    assert not Host([], Means()).holds(SimpleNamespace(target=uri.tunnel(b"a:443")))
 
 
 def test_what_is_no_host() -> None:
     with pytest.raises(ValueError, match="valid name"):
-        Host(["a.example", "a..example"])
+        Host(["a.example", "a..example"], Means())

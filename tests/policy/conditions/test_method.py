@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from twistproxy.policy import Means
 from twistproxy.policy.conditions.method import Method
 
 
@@ -11,4 +12,4 @@ from twistproxy.policy.conditions.method import Method
     ("method", "holds"), [("PUT", True), ("BREW", True), ("GET", False), ("put", False)]
 )
 def test_method_as_sent(method: str, holds: bool) -> None:
-    assert Method(["PUT", "BREW"]).holds(SimpleNamespace(method=method)) is holds
+    assert Method(["PUT", "BREW"], Means()).holds(SimpleNamespace(method=method)) is holds

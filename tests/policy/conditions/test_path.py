@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from twistproxy.http import uri
+from twistproxy.policy import Means
 from twistproxy.policy.conditions.path import Path
 
 CASES = {
@@ -25,13 +26,13 @@ CASES = {
 
 @pytest.mark.parametrize(("prefixes", "url", "holds"), CASES.values(), ids=CASES)
 def test_path(prefixes: list[str], url: bytes, holds: bool) -> None:
-    assert Path(prefixes).holds(SimpleNamespace(target=uri.absolute(url))) is holds
+    assert Path(prefixes, Means()).holds(SimpleNamespace(target=uri.absolute(url))) is holds
 
 
 def test_a_tunnel_has_no_path() -> None:
-    assert not Path(["/"]).holds(SimpleNamespace(target=uri.tunnel(b"a:443")))
+    assert not Path(["/"], Means()).holds(SimpleNamespace(target=uri.tunnel(b"a:443")))
 
 
 def test_what_is_no_path() -> None:
     with pytest.raises(ValueError, match="slash"):
-        Path(["/a", "b"])
+        Path(["/a", "b"], Means())

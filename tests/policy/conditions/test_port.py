@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from twistproxy.http import uri
+from twistproxy.policy import Means
 from twistproxy.policy.conditions.port import Port
 
 CASES = {
@@ -18,8 +19,8 @@ CASES = {
 @pytest.mark.parametrize(("url", "holds"), CASES.values(), ids=CASES)
 def test_port(url: bytes, holds: bool) -> None:
     question = SimpleNamespace(target=uri.absolute(url))
-    assert Port([443, 8080]).holds(question) is holds
+    assert Port([443, 8080], Means()).holds(question) is holds
 
 
 def test_a_tunnel_has_a_port() -> None:
-    assert Port([22]).holds(SimpleNamespace(target=uri.tunnel(b"a:22")))
+    assert Port([22], Means()).holds(SimpleNamespace(target=uri.tunnel(b"a:22")))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from twistproxy.http import uri
+from twistproxy.policy import Means
 from twistproxy.policy.conditions.url import Url
 
 CASES = {
@@ -22,19 +23,19 @@ CASES = {
 
 @pytest.mark.parametrize(("patterns", "url", "holds"), CASES.values(), ids=CASES)
 def test_url(patterns: list[str], url: bytes, holds: bool) -> None:
-    assert Url(patterns).holds(SimpleNamespace(target=uri.absolute(url))) is holds
+    assert Url(patterns, Means()).holds(SimpleNamespace(target=uri.absolute(url))) is holds
 
 
 def test_a_tunnel_has_no_url() -> None:
-    assert not Url(["", "a:443"]).holds(SimpleNamespace(target=uri.tunnel(b"a:443")))
+    assert not Url(["", "a:443"], Means()).holds(SimpleNamespace(target=uri.tunnel(b"a:443")))
 
 
 def test_a_long_search_takes_no_exponential_time() -> None:
     target = uri.origin(b"/" + b"a" * 5000, b"h", "http")
-    assert not Url(["(a+)+$b"]).holds(SimpleNamespace(target=target))
+    assert not Url(["(a+)+$b"], Means()).holds(SimpleNamespace(target=target))
 
 
 def test_what_is_no_pattern(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="RE2"):
-        Url(["a(?=b)"])
+        Url(["a(?=b)"], Means())
     assert capfd.readouterr().err == ""

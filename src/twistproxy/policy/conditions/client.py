@@ -11,26 +11,29 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from twistproxy.policy import Question
+from twistproxy.policy import Means, Question
 
 _NONE: Final[dict[int, set[int]]] = {}
 
 
 class Client:
-    def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
+    def __init__(self, networks: Iterable[IPv4Network | IPv6Network], means: Means) -> None:
         # IP version → {bits of the host part → what stands before them in the networks}
-        self._networks: dict[int, dict[int, set[int]]] = {}
+        self.networks: dict[int, dict[int, set[int]]] = {}
         for network in map(_unmapped, networks):
             bits = network.max_prefixlen - network.prefixlen
-            prefixes = self._networks.setdefault(network.version, {}).setdefault(bits, set())
+            prefixes = self.networks.setdefault(network.version, {}).setdefault(bits, set())
             prefixes.add(int(network.network_address) >> bits)
 
     def holds(self, question: Question) -> bool:
-        version, number = _number(question.client)
-        for bits, prefixes in self._networks.get(version, _NONE).items():
+        version, number = number_of(question.client)
+        for bits, prefixes in self.networks.get(version, _NONE).items():
             if number >> bits in prefixes:
                 return True
         return False
+
+    def seen(self, question: Question) -> str:
+        return question.client or "a unix socket"
 
 
 def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
@@ -42,7 +45,7 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 
 
 @lru_cache(1024)
-def _number(client: str) -> tuple[int, int]:
+def number_of(client: str) -> tuple[int, int]:
     """An address' IP version and number; of what is no address (0, 0), a version without nets."""
     try:
         address = ip_address(client)

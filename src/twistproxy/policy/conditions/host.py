@@ -10,15 +10,18 @@ from collections.abc import Iterable
 
 from twistproxy.http.hosts import patterns_of
 from twistproxy.http.uri import host_pattern
-from twistproxy.policy import Question
+from twistproxy.policy import Means, Question
 
 
 class Host:
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[str], means: Means) -> None:
         self.patterns = frozenset(_unmapped(host_pattern(pattern)) for pattern in patterns)
 
     def holds(self, question: Question) -> bool:
         return not self.patterns.isdisjoint(patterns_for(question))
+
+    def seen(self, question: Question) -> str:
+        return question.target.host
 
 
 def patterns_for(question: Question) -> tuple[str, ...]:

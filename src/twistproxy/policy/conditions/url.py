@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import re2  # type: ignore[import-untyped]
 
-from twistproxy.policy import Question
+from twistproxy.policy import Means, Question
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False  # it would write to stderr itself
 
 
 class Url:
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[str], means: Means) -> None:
         # One by one: an re2.Set answers "no match" when its automaton runs out of memory, and a
         # request slips by; a single pattern goes on without one.
         try:
@@ -28,3 +28,7 @@ class Url:
                 if pattern.search(target.url):
                     return True
         return False
+
+    def seen(self, question: Question) -> str:
+        target = question.target
+        return target.url if target.scheme else "a tunnel"
