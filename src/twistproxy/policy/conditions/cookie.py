@@ -19,13 +19,10 @@ class Cookie:
         self._tables = tables(values, _name)
 
     def holds(self, question: Question) -> bool:
-        cookies = cookies_of(question)
-        if not cookies:
-            return False
         for table in self._tables:
-            for wanted, pattern in table:
-                for name, value in cookies:
-                    if name == wanted and is_in(pattern, value):
+            for name, pattern in table:
+                for value in values_of(question, name):
+                    if is_in(pattern, value):
                         break
                 else:
                     break
@@ -34,9 +31,8 @@ class Cookie:
         return False
 
     def seen(self, question: Question) -> str:
-        there = {name for name, _ in cookies_of(question)}
         return ", ".join(
-            f"{'a' if name in there else 'no'} cookie {name.decode()}"
+            f"{'a' if values_of(question, name) else 'no'} cookie {name.decode()}"
             for name in names_in(self._tables)
         )
 
@@ -47,15 +43,18 @@ def _name(text: str) -> bytes:
     return text.encode()
 
 
-def cookies_of(question: Question) -> list[tuple[bytes, bytes]]:
-    """Name and value of each, in order; not remembered, since they are secrets."""
+def values_of(question: Question, wanted: bytes) -> list[bytes]:
+    """Of the cookies of this name, in order; not remembered, since they are secrets."""
     request = question.request
-    if request is None or b"cookie" not in request.fields.combined:
+    if request is None:
         return []
-    found = []
-    for line in request.fields.all(b"cookie"):
-        for pair in line.split(b";"):
-            name, equals, value = pair.partition(b"=")
-            if equals:
-                found.append((name.strip(b" \t"), value.strip(b" \t")))
+    fields = request.fields
+    found: list[bytes] = []
+    if wanted in (fields.get(b"cookie") or b""):
+        for line in fields.all(b"cookie"):
+            for pair in line.split(b";"):
+                if wanted in pair:
+                    name, equals, value = pair.partition(b"=")
+                    if equals and name.strip(b" \t") == wanted:
+                        found.append(value.strip(b" \t"))
     return found
