@@ -49,7 +49,6 @@ from twistproxy.http.fields import Fields
 from twistproxy.http.framing import request_framing
 from twistproxy.http.message import Request, Response
 from twistproxy.net.dial import Reason, Unreachable
-from twistproxy.net.names import Names
 from twistproxy.net.sendfile import File, Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
@@ -108,6 +107,7 @@ class Play:
         self.sweep.start()
         self.private: set[str] = set()  # addresses that may not be connected to
         self.loops: set[str] = set()  # addresses that are our own
+        self.looked_up: Deferred[tuple[str, ...]] = Deferred()  # the latest name's addresses
         self._asked: Wire | None = None
         self._dials: list[tuple[str, Any, Deferred[Any]]] = []
         self._lost: list[tuple[Wire, Failure]] = []
@@ -129,7 +129,7 @@ class Play:
             exchanges=set(),
             splicer=Splicer(self.clock),
             sender=Sender(self.clock),
-            names=Names(self.clock),
+            names=self,  # type: ignore[arg-type]
         )
         self.reverse = Reverse(self.road) if read.reverse else None
         if self.reverse is not None:
@@ -150,6 +150,9 @@ class Play:
             pools=Pools(config.pools, self.means, before.pools if before else None),
             parents=Parents(parents, self.means),
         )
+
+    def reload(self, config: str) -> None:
+        self.road.generation = self.compile(configured(config), self.road.generation)
 
     def wall(self) -> float:
         return NOW + self.clock.seconds() - 1000
@@ -297,6 +300,13 @@ class Play:
         else:
             self._dials.append((place, protocol, result))
         return result
+
+    # -- as `Names`
+
+    def addresses(self, name: str, timeout: float) -> Deferred[tuple[str, ...]]:
+        self.done.append(f"look up {name}")
+        self.looked_up = Deferred(lambda _: self.done.append(f"cancel {name}"))
+        return self.looked_up
 
     def note(self, what: str) -> None:
         self.done.append(what)

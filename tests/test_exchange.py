@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
 from twisted.internet.task import Clock
 
 from cycles import no_cycles
@@ -2072,3 +2073,217 @@ def test_who_is_told_of_an_exchange_is_told_where_it_came_from() -> None:
     play.ask(GET, peer=Peer("127.0.0.9", 1, 3128))
     play.refuse()
     play.over(client="127.0.0.9", side="forward")
+
+
+# -- rules that continue, or wait -----------------------------------------------------------------
+
+FORWARD = "[forward]\n"
+TEAM = """
+name = "team"
+action = "continue"
+when = { host = "a.test" }
+set_request = { X-Team = "build" }
+remove_request = ["Referer"]
+set_response = { X-Frame-Options = "DENY" }
+remove_response = ["Server"]
+"""
+NO_VIDEO = 'name = "no-video"\naction = "deny"\nwhen = { content_type = "video/*" }'
+ONLY_TEXT = 'name = "text"\naction = "allow"\nwhen = { content_type = "text/*" }'
+INSIDE = 'name = "inside"\naction = "deny"\nwhen = { resolved = "10.0.0.0/8" }'
+
+
+def test_what_a_rule_edits_reaches_server_and_client_and_hits_too() -> None:
+    play = Play(FORWARD + rules(TEAM))
+    for kind in ("miss", "hit", "hit"):
+        play.ask(GET, "Referer: http://b.test/", "X-Team: other")
+        if kind == "miss":
+            play.connect()
+            assert (play.asked("X-Team"), play.asked("Referer")) == ("build", None)
+            play.answer("200 OK", FRESH, "Server: x", "X-Frame-Options: y", body=b"hello")
+        assert (play.field("X-Frame-Options"), play.field("Server")) == ("DENY", None)
+        play.over(cached=kind, rule="default")
+
+
+def test_what_is_stored_is_what_the_server_said() -> None:
+    play = Play(FORWARD + rules(TEAM))
+    play.exchange(GET, FRESH, "Server: x")
+    play.reload(FORWARD)
+    play.ask(GET)
+    play.over(cached="hit")
+    assert (play.field("X-Frame-Options"), play.field("Server")) == (None, "x")
+
+
+def test_an_answer_to_credentials_that_a_rule_gave_is_for_nobody_else() -> None:
+    secret = 'name = "key"\naction = "continue"\nset_request = { X-Api-Key = "s" }'
+    play = Play(FORWARD + rules(secret))
+    for _ in range(2):
+        play.exchange(GET, FRESH)
+        play.over(cached="miss")
+    assert play.field("Cache-Status") == (
+        "twistproxy; fwd=uri-miss; fwd-status=200; detail=authorization"
+    )
+
+
+def test_a_url_is_rewritten() -> None:
+    rule = r"""
+name = "moved"
+action = "continue"
+rewrite = { url = '^http://a\.test/(.*)', to = 'http://b.test:81/new/\1' }
+"""
+    play = Play(FORWARD + rules(rule))
+    play.ask("GET http://a.test/x?q HTTP/1.1")
+    play.connect()
+    play.did("dial b.test:81", "b.test:81#1 GET /new/x?q HTTP/1.1")
+    assert play.asked("Host") == "b.test:81"
+    play.answer("200 OK", FRESH, body=b"hello")
+    play.ask("GET http://b.test:81/new/x?q HTTP/1.1")
+    play.over(cached="hit")
+
+
+def test_a_url_is_rewritten_on_the_reverse_side_to_another_route() -> None:
+    rule = r"""
+name = "moved"
+action = "continue"
+rewrite = { url = '^http://shop\.test/old/', to = 'http://news.test/' }
+"""
+    more = '[[reverse.route]]\nhosts = ["news.test"]\npool = "news"\n'
+    pools = '[pools.news]\nservers = ["http://three.test"]\n'
+    play = Play(SHOP.replace("[pools.shop]", more + "[pools.shop]") + pools + rules(rule))
+    play.ask("GET /old/x HTTP/1.1", "Host: shop.test")
+    play.connect()
+    play.did("dial three.test:80", "three.test:80#1 GET /x HTTP/1.1")
+    assert play.asked("Host") == "news.test"
+    play.answer("200 OK", "Location: http://news.test/y")
+    assert play.field("Location") == "http://shop.test/y"
+    play.over(status=200)
+
+
+def test_what_is_rewritten_to_no_url_is_an_error() -> None:
+    rule = 'name = "broken"\naction = "continue"\nrewrite = { url = "^http://a", to = "ftp://a" }'
+    play = Play(FORWARD + rules(rule))
+    play.ask(GET)
+    assert play.response.status >= 400
+    play.over(rule="broken")
+
+
+def test_a_shadow_only_counts() -> None:
+    play = Play(FORWARD + rules('name = "try"\naction = "deny"\nshadow = true'))
+    play.exchange(GET)
+    play.over(status=200, rule="default")
+    assert play.road.generation.policy.snapshot()["rules"][0]["hits"] == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_response_of_a_denied_kind_does_not_reach_the_client(times: int) -> None:
+    play = Play(FORWARD + rules(NO_VIDEO))
+    for _ in range(times):
+        play.ask(GET)
+        play.connect()
+        play.answer("200 OK", "Content-Type: video/mp4", FRESH, body=b"hello", whole=False)
+        play.over(status=403, rule="no-video", error="http_request_denied")
+    assert play.cache.snapshot()["objects"] == 0
+
+
+def test_a_stored_response_is_judged_again() -> None:
+    play = Play(FORWARD)
+    play.exchange(GET, "Content-Type: video/mp4", FRESH)
+    play.reload(FORWARD + rules(NO_VIDEO))
+    play.ask(GET)
+    play.over(status=403, rule="no-video", cached="hit")
+
+
+def test_those_who_wait_for_the_same_are_judged_too() -> None:
+    spared = NO_VIDEO + '\nunless = { method = "GET", header = { X-Spared = "1" } }'
+    play = Play(FORWARD + rules(spared))
+    one, other = play.ask(GET, "X-Spared: 1"), play.ask(GET)
+    play.connect()
+    play.answer("200 OK", "Content-Type: video/mp4", FRESH, body=b"hello")
+    assert (one.status, other.status) == (200, 403)
+    play.over()
+
+
+def test_an_allow_list_of_kinds() -> None:
+    play = Play(FORWARD + rules(ONLY_TEXT, default="deny"))
+    for kind, status in {"text/plain": 200, "video/mp4": 403}.items():
+        play.ask(GET)
+        if not play.wires:
+            play.connect()
+        play.answer("200 OK", f"Content-Type: {kind}", body=b"hello")
+        play.over(status=status, rule="text" if status == 200 else "default")
+
+
+def test_a_tunnel_is_of_no_kind() -> None:
+    play = Play(FORWARD + rules(ONLY_TEXT, default="deny"))
+    play.ask("CONNECT a.test:443 HTTP/1.1")
+    play.over(status=403, rule="default", server=None)
+
+
+def test_an_upgrade_is_of_no_kind() -> None:
+    play = Play(FORWARD + rules(ONLY_TEXT, default="deny"))
+    play.ask(GET, "Connection: upgrade", "Upgrade: websocket")
+    play.connect()
+    play.wire.says(b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    play.over(status=403, rule="default")
+
+
+def test_nothing_is_said_early_of_what_may_be_denied() -> None:
+    play = Play(FORWARD + rules(NO_VIDEO))
+    play.ask(GET)
+    play.connect()
+    play.wire.says(b"HTTP/1.1 103 Early Hints\r\nLink: </v.mp4>\r\n\r\n")
+    play.answer("200 OK", "Content-Type: video/mp4", body=b"hello")
+    play.did("dial a.test:80", "a.test:80#1 GET / HTTP/1.1", "a.test:80#1 aborted",
+             "403", f"body {len(play.body)} bytes", "end")  # fmt: skip
+    play.over(rule="no-video")
+
+
+def test_what_is_judged_by_its_kind_is_asked_for_whole() -> None:
+    play = Play(FORWARD + rules(NO_VIDEO))
+    play.ask(GET, 'If-None-Match: "1"', "If-Modified-Since: then")
+    play.connect()
+    assert (play.asked("If-None-Match"), play.asked("If-Modified-Since")) == (None, None)
+    play.answer("200 OK", "Content-Type: text/plain", body=b"hello")
+    play.over(status=200)
+
+
+def test_who_is_denied_anyway_asks_nobody() -> None:
+    play = Play(FORWARD + rules(NO_VIDEO, default="deny"))
+    play.ask(GET)
+    play.over(status=403, rule="default", server=None)
+
+
+ADDRESSES = {
+    "inside": (("192.0.2.1", "10.1.2.3"), 403, "inside"),
+    "outside": (("192.0.2.1",), 200, "default"),
+}
+
+
+@pytest.mark.parametrize(("addresses", "status", "rule"), ADDRESSES.values(), ids=ADDRESSES)
+def test_a_rule_that_asks_for_addresses_waits_for_them(
+    addresses: tuple[str, ...], status: int, rule: str
+) -> None:
+    play = Play(FORWARD + rules(INSIDE))
+    client = play.ask(f"POST {URL} HTTP/1.1", "Content-Length: 5")
+    play.did("pause", "look up a.test")
+    play.looked_up.callback(addresses)
+    if status == 200:
+        play.connect()
+        client.sends(b"hello")
+        client.ends()
+        play.answer("200 OK")
+    play.over(status=status, rule=rule)
+
+
+def test_without_addresses_there_is_an_error() -> None:
+    play = Play(FORWARD + rules(INSIDE))
+    play.ask(GET)
+    play.looked_up.errback(DNSLookupError("no"))
+    play.over(status=502, error="dns_error")
+
+
+def test_who_leaves_meanwhile_looks_nothing_up() -> None:
+    play = Play(FORWARD + rules(INSIDE))
+    client = play.ask(GET)
+    client.goes()
+    play.did("look up a.test", "cancel a.test")
+    play.over(error="client_lost")

@@ -380,6 +380,8 @@ class Exchange:
 
     def _purge(self, request: Request, target: Target) -> None:
         """Have the cache forget the target, or what has the request's tags: never passed on."""
+        if self._pending and not self._may_answer(Response(200, Fields())):
+            return
         terms = self.generation.config.cache
         clients = () if terms.purge is None else terms.purge.clients
         if not clients:
@@ -628,6 +630,8 @@ class Exchange:
         self._leg = leg
         self._asked += 1
         fields = hops.request_fields(request.fields, self.switch, self.service.writes)
+        if self._pending:  # a 304 would not say what it is of
+            fields.remove(*_ASK_FOR_NEWS)
         if self._stale is not None and self._stale.conditions:
             fields = conditional.ask(fields, self._stale.conditions)
         if request.method in _COUNTED and (left := hops.max_forwards(fields)):
@@ -704,6 +708,8 @@ class Exchange:
     # The answer, from the server leg.
 
     def interim_received(self, response: Response) -> None:
+        if self._pending:
+            return  # nothing before it is known whether the client may have it
         fields = hops.response_fields(response.fields, False, self.service.hides(self))
         interim = Response(response.status, fields, response.reason, response.version)
         self.service.response(self, interim)
@@ -1157,6 +1163,8 @@ class Exchange:
         self.server.succeeded()
         if self.switch and not takes_upgrade(self.request, response):
             self.fail(errors.UPGRADE_FAILED.about(server=self.server.url))
+            return
+        if self._pending and not self._may_answer(response):
             return
         leg, self._leg = self._leg, None
         assert leg is not None

@@ -13,7 +13,6 @@ from twistproxy.config.model import (
     Parent,
     Policy,
     Rule,
-    When,
 )
 
 
@@ -27,9 +26,6 @@ KEYS: dict[type, frozenset[str]] = {
     Forward: _names("socks socks_ports users tokens source pac"),
     Parent: _names("ports users check resolve sticky"),
     Policy: _names("lists"),
-    When: _names(
-        "query scheme user group header cookie agent list time country resolved content_type length"
-    ),
     Rule: _names("page rate concurrency bandwidth quota parent pool source ask"),
 }
 

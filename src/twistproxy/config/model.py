@@ -27,6 +27,7 @@ Name = Annotated[str, "name"]
 Method = Annotated[str, "method"]
 FieldName = Annotated[str, "field name"]
 FieldValue = Annotated[str, "field value"]
+Bound = Annotated[str, "bound"]
 Host = Annotated[str, "host"]
 HostPattern = Annotated[str, "host pattern"]
 UrlPath = Annotated[str, "path of a URL"]
@@ -341,6 +342,53 @@ class When:
     client: tuple[Network, ...] | None = field(
         default=None, metadata=_help("Where the request comes from.")
     )
+    scheme: tuple[str, ...] | None = field(
+        default=None, metadata=_help("``http`` or ``https``; a tunnel has none.")
+    )
+    query: tuple[dict[str, Pattern], ...] | None = field(
+        default=None,
+        metadata=_help(
+            '``{ NAME = "PATTERN" }``: each is searched in that parameter\'s values, decoded once.'
+        ),
+    )
+    header: tuple[dict[FieldName, Pattern], ...] | None = field(
+        default=None, metadata=_help("Likewise, in a field of the request.")
+    )
+    cookie: tuple[dict[str, Pattern], ...] | None = field(
+        default=None, metadata=_help("Likewise, in one of its cookies.")
+    )
+    agent: tuple[Pattern, ...] | None = field(
+        default=None, metadata=_help("Searched in ``User-Agent``.")
+    )
+    user: tuple[str, ...] | None = field(
+        default=None, metadata=_help("Who asks, by the name that was proven.")
+    )
+    group: tuple[str, ...] | None = field(default=None, metadata=_help("A group of theirs."))
+    country: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_help("Where the client's address is: ``SE``; needs ``policy.countries``."),
+    )
+    list: tuple[str, ...] | None = field(
+        default=None, metadata=_help("A table ``[policy.lists.NAME]`` that has the target.")
+    )
+    time: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_help(
+            "``Mon-Fri 09:00-17:00``, or every day ``22:00-06:00``, through the night; the clock is "
+            "``timezone``'s."
+        ),
+    )
+    resolved: tuple[Network, ...] | None = field(
+        default=None,
+        metadata=_help("Where an address of the target's host is; it is looked up for that."),
+    )
+    content_type: tuple[str, ...] | None = field(
+        default=None, metadata=_help("Of the response: ``text/html``, ``video/*``.")
+    )
+    length: tuple[Bound, ...] | None = field(
+        default=None,
+        metadata=_help("Of the response: ``>10MiB``, ``<=64KiB``; ``1MiB`` is that or more."),
+    )
     is_: tuple[str, ...] | None = field(
         default=None, metadata=_help("A table ``[policy.conditions.NAME]``, which must hold.")
     )
@@ -419,6 +467,10 @@ class Policy:
     )
     rule: tuple[Rule, ...] = ()
     conditions: dict[Name, When] = field(factory=dict)
+    countries: ReadableFile | None = field(
+        default=None,
+        metadata=_help("A file in MaxMind's format, which says where addresses are."),
+    )
 
 
 @frozen(kw_only=True)

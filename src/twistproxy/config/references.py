@@ -124,6 +124,10 @@ def _rule(where: Where, rule: Table) -> Iterator[Fault]:
             yield Fault(
                 (*where, "status"), f"{status} doesn't redirect; 301, 302, 303, 307, 308 do"
             )
+    when = rule.get("when")
+    if isinstance(when, dict) and when.get("method") in ("CONNECT", ["CONNECT"]):
+        for key in NOT_OF_TUNNELS & when.keys():
+            yield Fault((*where, "when", key), f"a tunnel has no {key}, so this never holds")
     steps = [key for key in STEPS if key in rule]
     if action == "continue" and not steps:
         yield Fault((*where, "action"), f"continue does nothing by itself; add {_or(STEPS)}")
@@ -158,6 +162,10 @@ def _when(where: Where, conditions: Any) -> Iterator[Fault]:
     for name, any_of in conditions.items() if isinstance(conditions, dict) else ():
         if any_of == []:
             yield Fault((*where, name), "an empty list matches nothing")
+        if any_of == {} or (isinstance(any_of, list) and {} in any_of):
+            yield Fault((*where, name), "an empty table matches everything")
+    if isinstance(conditions, dict) and "timezone" in conditions and "time" not in conditions:
+        yield Fault((*where, "timezone"), "is the time's; there is none")
 
 
 def _or(words: Collection[str]) -> str:
@@ -175,6 +183,8 @@ EDITS = (
 )
 #: What a rule that continues does.
 STEPS = (*EDITS, "rewrite")
+#: What a CONNECT, whose content nobody sees, can't be asked.
+NOT_OF_TUNNELS = frozenset({"content_type", "cookie", "length", "path", "query", "scheme", "url"})
 #: Fields of one connection, and of framing (RFC 9110 §7.6.1, RFC 9112 §6), and those that decide
 #: where a request goes (§7.2).
 OURS = frozenset(

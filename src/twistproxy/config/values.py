@@ -112,6 +112,7 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.Name: Kind("a name of printable ASCII characters", name),
         model.Method: Kind('a method such as "GET"', method),
         model.FieldName: Kind('a field\'s name such as "Cache-Tag"', method),
+        model.Bound: Kind('a length such as ">10MiB", "<=64KiB" or "1MB"', bound),
         model.FieldValue: Kind("a field's value: visible ASCII, inner spaces", field_value),
         model.Host: Kind('a host such as "example.org"', host),
         model.HostPattern: Kind(
@@ -233,6 +234,13 @@ def method(value: object) -> str:
     text = string(value)
     if not TOKEN.fullmatch(text):
         raise ValueError
+    return text
+
+
+def bound(value: object) -> str:
+    """A size, what is compared with it before it; as written."""
+    text = str(size(value)) if isinstance(value, int) else string(value)
+    size(re.sub("^(>=|>|<=|<) *", "", text))
     return text
 
 

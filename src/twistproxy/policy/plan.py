@@ -51,12 +51,18 @@ class PolicyError(ValueError):
 
 @define
 class Totals:
-    """Shared by the plans before and after a reload. recent: (when, rule, client, method, target),
-    the last decisions."""
+    """Shared by the plans before and after a reload."""
 
     decisions: int = 0
     denied: int = 0
-    recent: deque[tuple[float, str, str, str, Target]] = Factory(partial(deque, maxlen=RECENT))
+    #: The last decisions, five values each: so none of them is an object of its own.
+    last: deque[Any] = Factory(partial(deque, maxlen=5 * RECENT))
+
+    @property
+    def recent(self) -> list[tuple[float, str, str, str, Target]]:
+        """Of the last decisions, the oldest first: when, rule, client, method, target."""
+        values = iter(list(self.last))
+        return list(zip(values, values, values, values, values, strict=True))
 
 
 class Watcher(Protocol):
@@ -109,7 +115,7 @@ class Plan:
         if verdict.action == "deny":
             totals.denied += 1
         if self.rules:
-            totals.recent.append(
+            totals.last.extend(
                 (question.at, verdict.rule, question.client, question.method, question.target)
             )
         if self.watcher is not None:
@@ -200,7 +206,7 @@ class Plan:
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values; `hits` and totals outlive a reload, of rules that it leaves as they are."""
-        totals = asdict(self.totals, filter=lambda attribute, _: attribute.name != "recent")
+        totals = asdict(self.totals, filter=lambda attribute, _: attribute.name != "last")
         return {
             "default": self._default.action,
             "rules": [

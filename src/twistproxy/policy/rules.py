@@ -41,7 +41,8 @@ class Asked:
         if self.needs == "addresses" and question.addresses is None:
             return AFTER_LOOKUP
         if self.needs == "response" and question.response is None:
-            return AFTER_RESPONSE
+            # A tunnel brings none that could be judged.
+            return NO if question.method == "CONNECT" else AFTER_RESPONSE
         return YES if self.condition.holds(question) else NO
 
     def seen(self, question: Question) -> str:
