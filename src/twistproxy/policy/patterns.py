@@ -16,9 +16,12 @@ from twistproxy.config.errors import shown
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False  # it would write to stderr itself
 _OPTIONS.dot_nl = True
+_OPTIONS.never_capture = True
 
 #: What the names of secrets have in them.
-_SECRETS: Final = (b"auth", b"cookie", b"key", b"passw", b"secret", b"session", b"token")
+_SECRETS: Final = tuple(
+    b"auth code cookie credential jwt key otp passw pwd secret sess signature token".split()
+)
 
 #: Patterns that must all be found, each in what has its name.
 Table = tuple[tuple[bytes, Any], ...]

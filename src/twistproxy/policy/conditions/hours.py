@@ -28,7 +28,6 @@ _WINDOW: Final = re.compile(
 
 class Hours:
     def __init__(self, windows: Iterable[str], means: Means) -> None:
-        self._zone = None if means.timezone is None else zone_of(means.timezone)
         # Minutes of the week at which it begins and ends in turn: behind an odd number of them it
         # holds.
         self._edges: list[int] = []
@@ -37,6 +36,7 @@ class Hours:
                 self._edges[-1] = max(self._edges[-1], end)
             else:
                 self._edges += start, end
+        self._zone = None if means.timezone is None else zone_of(means.timezone)
         self._at = -1  # the second that was last asked about, and the answer
         self._held = False
 

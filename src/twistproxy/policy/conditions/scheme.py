@@ -15,7 +15,7 @@ class Scheme:
         for scheme in self._schemes:
             if scheme not in DEFAULT_PORTS:
                 hint = did_you_mean(scheme.lower(), DEFAULT_PORTS)
-                raise ValueError(f"no scheme of a request{hint}")
+                raise ValueError("no scheme of a request" + (hint or "; known: http, https"))
 
     def holds(self, question: Question) -> bool:
         return question.target.scheme in self._schemes
