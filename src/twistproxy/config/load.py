@@ -40,17 +40,22 @@ def load(
     path: Path, environ: Mapping[str, str], *, balancers: Collection[str] = ("round_robin",)
 ) -> Config:
     """Raises ConfigErrors and nothing else. ``balancers``: the names that ``balance`` may have."""
+    source, tree = read(path)
+    result = _build(tree, environ, path.absolute().parent, balancers)
+    if isinstance(result, Config):
+        return result
+    raise ConfigErrors(_placed(result, source, str(path)))
+
+
+def read(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """A file's text and its tables. Raises ConfigErrors."""
     file = str(path)
     try:
         source = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigErrors([ConfigError(file, None, "", f"can't be read: {reason}")]) from None
-    tree = _parse(source, file)
-    result = _build(tree, environ, path.absolute().parent, balancers)
-    if isinstance(result, Config):
-        return result
-    raise ConfigErrors(_placed(result, source, file))
+    return source, _parse(source, file)
 
 
 def defaults(environ: Mapping[str, str]) -> Config:

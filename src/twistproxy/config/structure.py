@@ -10,7 +10,7 @@ from functools import partial
 from operator import eq
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import (
@@ -28,12 +28,18 @@ from twistproxy.config.errors import Fault, Where, did_you_mean, shown
 from twistproxy.config.values import kinds
 
 Hook = Callable[[Any, Any], Any]
+T = TypeVar("T")
 
 
 def structure(tree: dict[str, Any], folder: Path) -> model.Config | list[Fault]:
     """The configuration, or what is wrong with it. Relative paths start at ``folder``."""
+    return structured(model.Config, tree, folder)
+
+
+def structured(class_: type[T], tree: dict[str, Any], folder: Path) -> T | list[Fault]:
+    """The same of another file, whose tables are this class's."""
     try:
-        return _converter(folder).structure(tree, model.Config)
+        return _converter(folder).structure(tree, class_)
     except BaseValidationError as error:
         return list(_faults(error, ()))
 
