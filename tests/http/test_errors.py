@@ -87,6 +87,23 @@ def test_another_status_changes_nothing_else():
     assert told == Problem("http_request_denied", 451, "It is not allowed here.")
 
 
+def test_it_can_be_told_again_in_other_words():
+    told = errors.DNS_ERROR.about(host="a.test")
+    assert told.template == errors.DNS_ERROR.text
+    assert told.template.format(**told.details) == told.text
+    assert errors.DNS_ERROR.details == {}
+
+
+def test_a_limit_has_its_own_sentence():
+    told = errors.limit_reached("No more than {limit}.", limit=5)
+    assert told == Problem("http_request_denied", 429, "No more than 5.")
+    assert (told.template, told.details) == ("No more than {limit}.", {"limit": "5"})
+
+
+def test_an_exception_that_says_why_is_not_kept():
+    assert errors.BAD_REQUEST.about(why=ValueError("no")).details == {"why": "no"}
+
+
 def test_a_problem_is_a_value():
     assert errors.BAD_REQUEST.about(why="a") == errors.BAD_REQUEST.about(why="a")
     assert len({errors.BAD_REQUEST.about(why="a"), errors.BAD_REQUEST.about(why="a")}) == 1

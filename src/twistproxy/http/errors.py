@@ -6,7 +6,9 @@ A parser or a component returns a `Problem`; nothing that a peer sends is an exc
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from collections.abc import Mapping
+
+from attrs import evolve, field, frozen
 
 
 @frozen
@@ -16,16 +18,21 @@ class Problem:
     name: proxy error type (RFC 9209 §2.3). status: of the response that says so.
     text: a sentence for the person at the other end, with ``{…}`` for what `about` fills in.
     retry: whether another server may be tried for the same request.
+    template, details: of which `about` made the text, for who tells it in another language; ""
+    and {} where the text is as it was written.
     """
 
     name: str
     status: int
     text: str
     retry: bool = False
+    template: str = field(default="", eq=False, repr=False)
+    details: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
     def about(self, **details: object) -> Problem:
         """This problem with the placeholders of its text filled in."""
-        return evolve(self, text=self.text.format(**details))
+        words = {name: str(detail) for name, detail in details.items()}
+        return evolve(self, text=self.text.format(**words), template=self.text, details=words)
 
     def as_status(self, status: int) -> Problem:
         """This problem, told with another status."""
@@ -62,6 +69,13 @@ NOT_A_PROXY_REQUEST = Problem(
 )
 REDIRECTED = Problem("", 302, "What was asked for is to be found elsewhere.")  # no error
 REQUEST_DENIED = Problem("http_request_denied", 403, "{what} is not allowed here.")
+NOT_GRANTED = Problem("http_request_denied", 403, "{what} is not allowed here: {why}.")
+
+
+def limit_reached(template: str, /, **details: object) -> Problem:
+    """A limit of the policy is reached (RFC 6585 §4), which has its own sentence for that."""
+    return Problem("http_request_denied", 429, template).about(**details)
+
 
 # On the way to the server.
 DNS_TIMEOUT = Problem("dns_timeout", 504, "The name {host} was not resolved in time.")
