@@ -13,6 +13,7 @@ from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.connection import SSHConnection
 from twisted.conch.ssh.keys import Key
+from twisted.conch.ssh.session import packRequest_pty_req
 from twisted.conch.ssh.transport import SSHClientTransport
 from twisted.conch.ssh.userauth import SSHUserAuthClient
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -197,6 +198,21 @@ def test_a_shell(house: House) -> None:
     house.settles()
     assert channel.output == b"version 1.2\nhits 3\n2\n"
     assert channel.status == b"\0\0\0\0"
+
+
+def test_a_notice_for_who_sits_at_a_terminal(house: House) -> None:
+    house.manhole.notice("nobody is there")
+    client = house.client()
+    terminal, other, idle = house.opens(client), house.opens(client), house.opens(client)
+    pty = packRequest_pty_req(b"xterm", (24, 80, 0, 0), b"")
+    client.connection.sendRequest(terminal, b"pty-req", pty)
+    for channel in (terminal, other):
+        client.connection.sendRequest(channel, b"shell", b"")
+    house.settles()
+    house.manhole.notice("ask 1: ann\nask 2: bob")
+    house.settles()
+    assert b"ask 1: ann\r\nask 2: bob\r\n" in terminal.output
+    assert (other.output, idle.output) == (b"", b"")
 
 
 def test_a_long_answer_comes_whole(house: House) -> None:

@@ -233,9 +233,44 @@ class TestWithATerminal:
         client.shell(terminal=True).types(b"1 + 1\r").ends()
         assert (client.status, client.closed) == (0, True)
 
+    def test_a_notice_comes_above_the_line(self, client: Client) -> None:
+        client.shell(terminal=True).types(b"1 +")
+        client.session.notice("ask 1: \x1bann")
+        assert client.output.endswith(b"1 +\r\x1b[Kask 1: \\x1bann\r\n\r>>> 1 +\x1b[K")
+
+    def test_a_notice_while_an_answer_is_waited_for(self, client: Client) -> None:
+        client.shell(terminal=True).types(b"reload\r")
+        client.session.notice("ask 1: ann")
+        assert client.output.endswith(b"reload\r\nask 1: ann\r\n")
+
     def test_names_can_not_command_it(self, client: Client) -> None:
         client.shell(terminal=True).types(b"print(chr(27) + chr(0x9b) + chr(0xdc80))\r")
         assert b"\\x1b\\x9b\\udc80\r\n" in client.output
+
+
+class TestNoNotice:
+    """Who gets none."""
+
+    def test_before_there_is_a_shell(self, client: Client) -> None:
+        client.session.notice("ask 1: ann")
+        assert client.output == b""
+
+    def test_without_a_terminal(self, client: Client) -> None:
+        client.shell().session.notice("ask 1: ann")
+        assert client.output == b""
+
+    def test_when_it_is_over(self, client: Client) -> None:
+        client.shell(terminal=True).types(b"exit\r")
+        before = client.output
+        client.session.notice("ask 1: ann")
+        assert client.output == before
+
+    def test_who_reads_nothing(self) -> None:
+        client = Client(window=100).shell(terminal=True)
+        assert len(client.output) == 100
+        waiting = client.session.buf
+        client.session.notice("ask 1: ann")
+        assert client.session.buf == waiting
 
 
 class TestPressure:

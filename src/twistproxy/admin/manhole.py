@@ -90,6 +90,11 @@ class Manhole:
         self._port = await listen(self._reactor, self._settings.listen, self._factory)
         return self._port
 
+    def notice(self, text: str) -> None:
+        """Show it to everybody who sits at a terminal."""
+        if self._factory is not None:
+            self._factory.notice(text)
+
     async def stop(self) -> None:
         """Listen no more, and send everybody away."""
         if self._factory is not None:
@@ -139,6 +144,11 @@ class ManholeFactory(SSHFactory):
             return None
         return super().buildProtocol(addr)
 
+    def notice(self, text: str) -> None:
+        for transport in self.sessions:
+            for channel in [*transport.service.channels.values()]:
+                channel.notice(text)
+
     def disconnect(self) -> None:
         for transport in [*self.strangers, *self.sessions]:
             transport.sendDisconnect(DISCONNECT_BY_APPLICATION, b"twistproxy stops")
@@ -151,6 +161,7 @@ class Transport(SSHServerTransport):
     factory: Any
     transport: Any
     avatar: Any
+    service: Any
     _too_late: IDelayedCall | None = None
 
     @property

@@ -267,6 +267,11 @@ class Session(SSHChannel):
         finally:
             self._rest(began)
 
+    def notice(self, text: str) -> None:
+        """Lines that nobody asked for: only for who sits at a terminal, and reads."""
+        if self._editor is not None and not (self._over or self.buf):
+            self._editor.show(printable(f"{text}\n"))
+
     # The channel's end
 
     def addWindowBytes(self, data: int) -> None:
