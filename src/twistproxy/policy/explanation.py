@@ -69,4 +69,7 @@ class Explanation:
             said += f", to {verdict.location}"
         if verdict.steps:
             said += f", after {', '.join(step.name for step in verdict.steps)}"
+        open_ = [each.rule for each in self.considered if each.holds is None]
+        if open_:
+            said += f"; not known yet: {', '.join(open_[:_SHOWN])}"
         return f"{table(('rule', 'action', 'holds', 'because'), rows)}\n{said}" if rows else said
