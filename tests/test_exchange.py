@@ -22,6 +22,7 @@ from twistproxy.exchange import REPLAYED, Exchange
 from twistproxy.http import errors
 from twistproxy.http.dates import format_date
 from twistproxy.net.dial import Reason
+from twistproxy.road import Identity
 from twistproxy.wire import Peer
 
 URL = "http://a.test/"
@@ -2287,3 +2288,20 @@ def test_who_leaves_meanwhile_looks_nothing_up() -> None:
     client.goes()
     play.did("look up a.test", "cancel a.test")
     play.over(error="client_lost")
+
+
+def test_who_asks_is_known_to_rules() -> None:
+    staff = 'name = "staff"\naction = "allow"\nwhen = { user = "ann", group = "night" }'
+    play = Play(FORWARD + rules(staff, default="deny"))
+    for who, status in {
+        Identity("ann", frozenset({"night", "day"})): 200,
+        Identity("ann", frozenset({"day"})): 403,
+        Identity("bob", frozenset({"night"})): 403,
+        Identity(): 403,
+    }.items():
+        play.road.identify = lambda exchange, who=who: who  # type: ignore[misc]
+        play.ask(GET)
+        if status == 200:
+            play.connect()
+            play.answer("200 OK")
+        play.over(status=status)

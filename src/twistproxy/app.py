@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from twistproxy import __version__, admin, logs
+from twistproxy import __version__, admin, logs, policy
 from twistproxy.admin.access_log import FORMATS, AccessLog, LogFile
 from twistproxy.admin.api import Api
 from twistproxy.cache.behind import Behind
@@ -45,6 +45,7 @@ from twistproxy.net.listen import ListenFailed, addresses, listen
 from twistproxy.net.sendfile import Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
+from twistproxy.policy.countries import Countries
 from twistproxy.policy.plan import Plan, PolicyError, compile_policy
 from twistproxy.road import Counts, Generation, Road
 from twistproxy.services.forward import Forward
@@ -117,13 +118,19 @@ def compile_config(
         from twistproxy.admin import manhole
 
         faults += manhole.faults(config.manhole, config.state_dir)
+    means = policy.Means()
+    if config.policy.countries is not None:
+        try:
+            means = evolve(means, countries=Countries(config.policy.countries))
+        except ValueError as error:
+            faults.append(Fault(("policy", "countries"), f"{config.policy.countries}: {error}"))
     try:
-        policy = compile_policy(config.policy, before)
+        plan = compile_policy(config.policy, before, means)
     except PolicyError as error:
         faults += error.faults
     if faults:
         raise load.placed(file, faults)
-    return Compiled(policy, RouteTable(routes), certificates)
+    return Compiled(plan, RouteTable(routes), certificates)
 
 
 class Proxy:

@@ -222,6 +222,8 @@ class Exchange:
         if b"via" in request.fields and hops.names_us(request.fields, self.road.pseudonym):
             self.fail(errors.LOOP_DETECTED)
             return
+        if self.road.identify is not None:
+            self.user, self.groups = self.road.identify(self)
         verdicts = []
         for side in self.service.sides(self):
             # The target is there, though not for as long as the policy's Question promises.

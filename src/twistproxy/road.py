@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from attrs import define, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 #: In Cache-Status and Proxy-Status.
 NAME: Final = "twistproxy"
+
+
+class Identity(NamedTuple):
+    """Who asks. user: None where that isn't known."""
+
+    user: str | None = None
+    groups: frozenset[str] = frozenset()
 
 
 @frozen
@@ -65,8 +72,9 @@ class Counts:
 class Road:
     """What outlives an exchange: the generation of the moment, and all that is shared.
 
-    wall: seconds of the epoch. record: told of each exchange that is over. pseudonym: this
-    instance in Via. ids: what makes request ids differ from another process's.
+    wall: seconds of the epoch. identify: says whose a request is, in rules too; None: nobody does.
+    record: told of each exchange that is over. pseudonym: this instance in Via. ids: what makes
+    request ids differ from another process's.
     """
 
     generation: Generation
@@ -83,6 +91,7 @@ class Road:
     splicer: Splicer
     sender: Sender
     names: Names
+    identify: Callable[[Exchange], Identity] | None = None
 
 
 class Service(Protocol):

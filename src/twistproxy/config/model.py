@@ -27,6 +27,7 @@ Name = Annotated[str, "name"]
 Method = Annotated[str, "method"]
 FieldName = Annotated[str, "field name"]
 FieldValue = Annotated[str, "field value"]
+TimeZone = Annotated[str, "time zone"]
 Bound = Annotated[str, "bound"]
 Host = Annotated[str, "host"]
 HostPattern = Annotated[str, "host pattern"]
@@ -354,7 +355,7 @@ class When:
     header: tuple[dict[FieldName, Pattern], ...] | None = field(
         default=None, metadata=_help("Likewise, in a field of the request.")
     )
-    cookie: tuple[dict[str, Pattern], ...] | None = field(
+    cookie: tuple[dict[FieldName, Pattern], ...] | None = field(
         default=None, metadata=_help("Likewise, in one of its cookies.")
     )
     agent: tuple[Pattern, ...] | None = field(
@@ -392,7 +393,7 @@ class When:
     is_: tuple[str, ...] | None = field(
         default=None, metadata=_help("A table ``[policy.conditions.NAME]``, which must hold.")
     )
-    timezone: str | None = field(
+    timezone: TimeZone | None = field(
         default=None,
         metadata=_help("Of ``time``: ``Europe/Stockholm``; none: the system's."),
     )

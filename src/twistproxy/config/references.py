@@ -24,6 +24,9 @@ def check(tree: Table, balancers: Collection[str]) -> Iterator[Fault]:
         yield from _pool(where, pool, balancers)
     for where, rule in tables(tree, "policy", "rule", "*"):
         yield from _rule(where, rule)
+    for where, policy in tables(tree, "policy"):
+        if "countries" not in policy:
+            yield from _unknown_countries(where, policy)
     for where, conditions in tables(tree, "policy", "conditions", "*"):
         if not conditions:
             yield Fault(where, "without a condition it always holds")
@@ -156,6 +159,14 @@ def _edit(where: Where, names: Any) -> Iterator[Fault]:
                 f"{name} belongs to a connection, or says how long a message is or where it goes:"
                 " no rule changes it",
             )
+
+
+def _unknown_countries(where: Where, policy: Table) -> Iterator[Fault]:
+    ways = (("rule", "*", "when"), ("rule", "*", "unless"), ("conditions", "*"))
+    for way in ways:
+        for at, conditions in tables(policy, *way, where=where):
+            if "country" in conditions:
+                yield Fault((*at, "country"), "needs a file that knows them: policy.countries")
 
 
 def _when(where: Where, conditions: Any) -> Iterator[Fault]:

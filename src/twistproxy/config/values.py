@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import re2  # type: ignore[import-untyped]
 from attrs import frozen
 
 from twistproxy.config import endpoints, later, model
-from twistproxy.config.errors import shown
+from twistproxy.config.errors import did_you_mean, shown
 
 SIZES = {"B": 1} | {
     f"{prefix}{suffix}": base**power
@@ -112,6 +113,7 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.Name: Kind("a name of printable ASCII characters", name),
         model.Method: Kind('a method such as "GET"', method),
         model.FieldName: Kind('a field\'s name such as "Cache-Tag"', method),
+        model.TimeZone: Kind('a time zone such as "Europe/Stockholm"', time_zone),
         model.Bound: Kind('a length such as ">10MiB", "<=64KiB" or "1MB"', bound),
         model.FieldValue: Kind("a field's value: visible ASCII, inner spaces", field_value),
         model.Host: Kind('a host such as "example.org"', host),
@@ -241,6 +243,16 @@ def bound(value: object) -> str:
     """A size, what is compared with it before it; as written."""
     text = str(size(value)) if isinstance(value, int) else string(value)
     size(re.sub("^(>=|>|<=|<) *", "", text))
+    return text
+
+
+def time_zone(value: object) -> str:
+    text = string(value)
+    try:
+        ZoneInfo(text)
+    except (OSError, ValueError, KeyError):
+        hint = did_you_mean(text, available_timezones())
+        raise ValueError(f"there is no time zone {shown(text)}{hint}") from None
     return text
 
 
