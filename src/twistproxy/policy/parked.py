@@ -171,9 +171,6 @@ class Parked:
     _queue: deque[Waiting] = field(init=False, factory=deque)  # who is to be told
     _telling: bool = field(init=False, default=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._sweep.watch(self)
-
     def __len__(self) -> int:
         """How many exchanges wait."""
         return self._waiting
@@ -211,6 +208,7 @@ class Parked:
             self._open[access] = inquiry
             if self.deadline == inf:
                 self.deadline = self._sweep.now + GATHERED
+                self._sweep.watch(self)
         now = self._sweep.now
         began = now if since is None else since
         waiting = Waiting(began, began + terms.timeout, self, client, default, inquiry, waiter)
@@ -319,7 +317,7 @@ class Parked:
         return table(head, rows)
 
     def close(self) -> Deferred[None]:
-        """Watch nobody any more; fires when what was answered is written."""
+        """Announce nothing any more; fires when what was answered is written."""
         self._sweep.forget(self)
         return self.answers.close()
 
@@ -402,6 +400,7 @@ class Parked:
 
     def expired(self) -> None:
         """Say what is new: a burst of questions is one notice."""
+        self._sweep.forget(self)
         new = [inquiry for inquiry in self._open.values() if not inquiry.announced]
         if not new:
             return
