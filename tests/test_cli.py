@@ -112,7 +112,7 @@ class TestAsking:
         monkeypatch.setattr(cli, "ask", ask)
         return asked
 
-    @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "help"])
+    @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("help", "explain")])
     def test_each_command_is_a_verb(
         self, config: Path, asked: list[tuple[object, ...]], name: str
     ) -> None:
@@ -168,6 +168,114 @@ class TestAsking:
     )
     def test_words_that_do_not_fit(self, config: Path, words: list[str]) -> None:
         assert twistproxy(*words, "--config", str(config)).exit_code == 2
+
+
+RULES = """
+[[policy.rule]]
+name = "staff"
+when = { user = ["alice"], group = ["staff"] }
+action = "allow"
+
+[[policy.rule]]
+name = "no-ads"
+when = { host = [".ads.example"], header = { Accept = "html" } }
+action = "deny"
+"""
+
+
+class TestExplain:
+    @pytest.fixture
+    def rules(self, config: Path) -> tuple[str, str]:
+        config.write_text(config.read_text() + RULES)
+        return "--config", str(config)
+
+    def test_why(self, rules: tuple[str, str]) -> None:
+        result = twistproxy("explain", "http://x.ads.example/", *rules, "--header", "Accept:html")
+        assert result.exit_code == 0
+        first, _, _, staff, ads, verdict = result.output.splitlines()
+        assert first.startswith("GET http://x.ads.example/ from 127.0.0.1, at 20")
+        assert staff.startswith("staff   allow   no ")
+        assert ads.startswith("no-ads  deny    yes ")
+        assert verdict == "deny by no-ads (forward), status 403"
+
+    def test_who_and_when(self, rules: tuple[str, str]) -> None:
+        who = ["--user", "alice", "--group", "x", "--group", "staff", "--client", "::1"]
+        what = ["--method", "CONNECT", "--time", "2026-03-01T09:30Z", "--address", "192.0.2.1"]
+        result = twistproxy("explain", "a.example:443", *rules, *who, *what)
+        assert result.output.splitlines()[0] == (
+            "CONNECT a.example:443 from ::1, user alice, in staff, x, at 2026-03-01 09:30:00+00:00"
+        )
+        assert result.output.splitlines()[-1] == "allow by staff (forward)"
+
+    def test_the_other_side(self, rules: tuple[str, str]) -> None:
+        result = twistproxy("explain", "http://a.example/", *rules, "--side", "reverse")
+        assert result.output.splitlines()[-2:] == [
+            "allow by default (reverse)",
+            "But: there is no [reverse], so nobody can ask this.",
+        ]
+
+    def test_what_cannot_be_asked(self, rules: tuple[str, str]) -> None:
+        for words in (["a", "--client", "x"], ["http://a/", "--header", "x"]):
+            result = twistproxy("explain", *words, *rules)
+            assert (result.exit_code, result.stdout) == (1, "")
+            assert len(result.stderr.splitlines()) == len(words) // 2 + (words[0] == "a")
+
+    def test_a_configuration_with_errors(self, broken: Path) -> None:
+        result = twistproxy("explain", "http://a/", "--config", str(broken))
+        assert (result.exit_code, len(result.stderr.splitlines())) == (1, 2)
+
+    def test_a_running_proxy(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[tuple[object, ...]] = []
+
+        def ask(*args: object, patience: float) -> str:
+            asked.append(args)
+            return "why\n"
+
+        monkeypatch.setattr(cli, "ask", ask)
+        words = ["--user", "alice", "--group", "x", "--group", "y", "--header", "A: b"]
+        result = twistproxy("explain", "--live", "http://a/", *words, "--config", str(config))
+        assert (result.exit_code, result.output) == (0, "why\n")
+        said = ("user=alice", "group=x", "group=y", "header=A: b")
+        assert asked == [(config.parent / "state/admin.sock", "explain", "http://a/", *said)]
+
+
+class TestTest:
+    @pytest.fixture
+    def tests(self, config: Path) -> Path:
+        config.write_text(config.read_text() + RULES)
+        return config.with_name("tests.toml")
+
+    def test_what_holds(self, config: Path, tests: Path) -> None:
+        tests.write_text('[[test]]\nurl = "http://a/"\nverdict = "allow"\n')
+        result = twistproxy("test", str(tests), "--config", str(config))
+        assert (result.exit_code, result.output) == (0, f"{tests}: 1 ok\n")
+
+    def test_what_does_not(self, config: Path, tests: Path) -> None:
+        tests.write_text(
+            '[[test]]\nurl = "http://a/"\nverdict = "allow"\n'
+            '[[test]]\nurl = "http://a/"\nrule = "no-ads"\n'
+        )
+        result = twistproxy("test", str(tests), "--config", str(config))
+        assert result.exit_code == 1
+        assert result.stdout.startswith(
+            f"{tests}:4: test[1]: GET http://a/ from 127.0.0.1\n"
+            '  rule: expected "no-ads", got "default"\n'
+        )
+        assert "no-ads  deny    no     host .ads.example; it is a\n" in result.stdout
+        assert result.stderr == f"{tests}: 1 of 2 failed\n"
+
+    def test_a_file_with_errors(self, config: Path, tests: Path) -> None:
+        tests.write_text('[[test]]\nurl = "a"\nrule = "no-adds"\n')
+        result = twistproxy("test", str(tests), "--config", str(config))
+        assert (result.exit_code, result.stdout) == (1, "")
+        first, second = result.stderr.splitlines()
+        assert first.startswith(f'{tests}:2: test[0].url: "a" is not a URL such as')
+        assert second.endswith('no rule named "no-adds"; did you mean "no-ads"?')
+
+    def test_a_file_that_is_not_there(self, config: Path, tests: Path) -> None:
+        result = twistproxy("test", str(tests), "--config", str(config))
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "can't be read" in result.stderr
 
 
 class TestHashPassword:

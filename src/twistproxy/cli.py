@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -74,13 +75,7 @@ def check(argument: Path | None, file: Path | None) -> None:
     """Say what is wrong with a configuration, or that nothing is."""
     if argument is not None and file is not None:
         raise click.UsageError("FILE or --config FILE, not both.")
-    config, found = _load(argument or file)
-    from twistproxy.app import compile_config
-
-    try:
-        compiled = compile_config(config, found, time.time())
-    except load.ConfigErrors as errors:
-        _fail(str(errors))
+    compiled, _, found = _compiled(argument or file)
     for warning in compiled.certificates.warnings:
         click.echo(warning, err=True)
     click.echo(f"{_called(found)}: ok")
@@ -119,21 +114,100 @@ def hash_password(name: str | None, file: Path | None) -> None:
     click.echo(value if name is None else f"{name}:{value}")
 
 
+@cli.command()
+@click.argument("url")
+@click.option("--client", metavar="ADDRESS", help="Who asks; default: 127.0.0.1.")
+@click.option("--user", metavar="NAME", help="As whom.")
+@click.option("--group", multiple=True, metavar="NAME", help="Which that user is in.")
+@click.option("--method", metavar="METHOD", help="Default: GET; CONNECT for https on forward.")
+@click.option("--header", multiple=True, metavar="NAME:VALUE", help="A field of the request.")
+@click.option("--time", metavar="ISO", help="When; default: now.")
+@click.option("--address", multiple=True, metavar="ADDRESS", help="Of the URL's host.")
+@click.option("--side", type=click.Choice(["forward", "reverse"]), help="Default: forward.")
+@click.option("--live", is_flag=True, help="Ask the running proxy, and for what it knows besides.")
+@_config
+def explain(file: Path | None, url: str, live: bool, **words: Any) -> None:
+    """Say what the rules say to a request for URL, and why.
+
+    With --method CONNECT, URL may be HOST:PORT.
+    """
+    if live:
+        _ask(COMMANDS["explain"], file, [url, *_said(words)])
+        return
+    from twistproxy.admin.explaining import asked
+    from twistproxy.policy.asking import explained, ports_of
+
+    compiled, config, _ = _compiled(file)
+    try:
+        who = asked(_said(words))
+        told = explained(
+            compiled.policy, config, url, now=time.time(), ports=ports_of(config), **who
+        )
+    except (CommandFailed, ValueError) as error:
+        _fail(str(error))
+    click.echo(repr(told))
+
+
+def _said(words: dict[str, Any]) -> list[str]:
+    """Options as the command's words."""
+    many = {name: [value] if isinstance(value, str) else value for name, value in words.items()}
+    return [f"{name}={value}" for name, values in many.items() for value in values or ()]
+
+
+@cli.command()
+@click.argument("tests", type=_FILE, metavar="FILE")
+@_config
+def test(tests: Path, file: Path | None) -> None:
+    """Put the assertions of FILE to the policy, and say which don't hold."""
+    from twistproxy.policy import assertions
+    from twistproxy.policy.asking import ports_of
+
+    compiled, config, _ = _compiled(file)
+    plan = compiled.policy
+    try:
+        cases = assertions.read(
+            tests, [rule.name for rule in plan.rules], time.time(), ports_of(config)
+        )
+    except load.ConfigErrors as errors:
+        _fail(str(errors))
+    failed = [*assertions.failures(cases, plan)]
+    for failure in failed:
+        click.echo(failure)
+    if failed:
+        _fail(f"{tests}: {len(failed)} of {len(cases)} failed")
+    click.echo(f"{tests}: {len(cases)} ok")
+
+
+def _compiled(file: Path | None) -> tuple[Any, Config, Path | None]:
+    """What a configuration comes to. Ends the process with the errors of it."""
+    from twistproxy.app import compile_config
+
+    config, found = _load(file)
+    try:
+        return compile_config(config, found, time.time()), config, found
+    except load.ConfigErrors as errors:
+        _fail(str(errors))
+
+
+def _ask(command: Command, file: Path | None, words: Sequence[str]) -> None:
+    """Print what the running proxy answers."""
+    config, found = _load(file)
+    socket = config.state_dir / "admin.sock"
+    outcome = ask(socket, command.name, *words, patience=command.patience)
+    if isinstance(outcome, CommandFailed):
+        _fail(str(outcome))
+    if isinstance(outcome, Exception):
+        _fail(f"{socket}: {outcome}; does twistproxy run with {_called(found)}?")
+    click.echo(outcome, nl=False)
+
+
 def _asking(command: Command) -> click.Command:
     """The verb that has the running proxy run `command`."""
 
     @_config
     def callback(file: Path | None, arguments: tuple[str, ...] = (), **flags: bool) -> None:
-        config, found = _load(file)
-        socket = config.state_dir / "admin.sock"
         options = [option for option in command.options if flags[_name(option)]]
-        words = [command.name, *options, *map(command.from_here, arguments)]
-        outcome = ask(socket, *words, patience=command.patience)
-        if isinstance(outcome, CommandFailed):
-            _fail(str(outcome))
-        if isinstance(outcome, Exception):
-            _fail(f"{socket}: {outcome}; does twistproxy run with {_called(found)}?")
-        click.echo(outcome, nl=False)
+        _ask(command, file, [*options, *map(command.from_here, arguments)])
 
     if command.arguments:
         callback = click.argument(
@@ -161,7 +235,7 @@ def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 for _command in COMMANDS.values():
-    if _command.name != "help":
+    if _command.name not in ("help", "explain"):
         cli.add_command(_asking(_command))
 
 

@@ -63,14 +63,44 @@ class Desk(Table):
         return succeed(Table("all fetched"))
 
 
+class PolicyDesk(Table):
+    """What it was asked; answers a table, or learns at once."""
+
+    def __init__(self) -> None:
+        super().__init__("the policy's table")
+        self.stopped = False
+
+    def explain(self, url: str, **words: object) -> Any:
+        raise ValueError(f"url: {url} {words}")
+
+    def recent(self, count: int = 7, rule: str | None = None) -> Table:
+        if rule == "nosuch":
+            raise ValueError("no rule named nosuch")
+        return Table(f"recent {count} {rule}")
+
+    def top(self, count: int) -> Table:
+        return Table(f"hit {count}")
+
+    def learn(self, duration: str) -> Deferred[Table]:
+        if duration == "ten":
+            raise ValueError("no duration")
+        return succeed(Table(f"learned for {duration}"))
+
+    def learned(self) -> Deferred[Table]:
+        return succeed(Table("learned so far"))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
 class FakeProxy:
-    policy = Table("the policy's table")
     pools, parents = Table("the pools' table"), Table("the parents' table")
     connections = Table("the connections' table")
     reloaded: Deferred[list[str]]
 
     def __init__(self) -> None:
         self.cache: Any = Desk()
+        self.policy: Any = PolicyDesk()
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -95,6 +125,11 @@ ANSWERS = {
     ),
     "cache": (["cache"], "the cache's table"),
     "policy": (["policy"], "the policy's table"),
+    "of late": (["policy", "--recent"], "recent 20 None"),
+    "so many of late": (["policy", "--recent", "3"], "recent 3 None"),
+    "of late by one rule": (["policy", "no-ads", "--recent"], "recent 7 no-ads"),
+    "which rules are hit": (["policy", "--top"], "hit 20"),
+    "so many that are hit": (["policy", "--top", "3"], "hit 3"),
     "pools": (["pools"], "the pools' table"),
     "parents": (["parents"], "the parents' table"),
     "connections": (["connections"], "the connections' table"),
@@ -186,6 +221,20 @@ def test_words_from_elsewhere_mean_what_they_mean_there(
     assert COMMANDS["purge"].from_here("urls") == "urls"
 
 
+LEARNING = {
+    "for so long": (["10m"], "learned for 10m", False),
+    "so far": ([], "learned so far", False),
+    "no more": (["stop"], "learned so far", True),
+}
+
+
+@pytest.mark.parametrize(("words", "told", "stopped"), LEARNING.values(), ids=LEARNING)
+def test_learn(words: list[str], told: str, stopped: bool) -> None:
+    proxy = FakeProxy()
+    assert waited_for(run(proxy, ["learn", *words])) == told
+    assert proxy.policy.stopped == stopped
+
+
 def test_help_names_them_all() -> None:
     text = run(FakeProxy(), ["help"])
     assert isinstance(text, str)
@@ -232,6 +281,12 @@ REFUSED = {
     "purge by two": (["purge", "--tag", "--host", "a"], "one of --prefix, --host, --tag,"),
     "purge of nothing": (["purge", "--soft"], "usage: purge"),
     "purge by no pattern": (["purge", "--pattern", "("], "no RE2 pattern"),
+    "the policy, and a word": (["policy", "3"], "usage: policy, policy --recent [N|RULE],"),
+    "the policy in two ways": (["policy", "--top", "--recent"], "usage: policy, policy --recent"),
+    "of late by no rule": (["policy", "--recent", "nosuch"], "no rule named nosuch"),
+    "too many of late": (["policy", "--recent", "1001"], "'1001' is not a number from 1"),
+    "explain what can't be asked": (["explain", "a", "user=b"], "url: a {'user': 'b'}"),
+    "learn for no time": (["learn", "ten"], "no duration"),
     "warm while it is warming": (["warm", "http://busy/"], "A list is being fetched: 5 of 9"),
     "warm too many": (["warm", "http://many/"], "too many"),
 }

@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from twistproxy.cache.desk.desk import Desk
+    from twistproxy.policy.desk import Desk as PolicyDesk
+    from twistproxy.road import Generation
 
 
 class Proxy(Protocol):
     """What the windows look at. The reprs of the live objects are readable tables."""
 
     @property
+    def generation(self) -> Generation:
+        """What is in force."""
+
+    @property
     def cache(self) -> Desk: ...
     @property
-    def policy(self) -> object: ...
+    def policy(self) -> PolicyDesk: ...
     @property
     def pools(self) -> object: ...
     @property

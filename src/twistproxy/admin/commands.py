@@ -13,6 +13,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from twistproxy.admin import CommandFailed, Proxy
+from twistproxy.admin.explaining import explain
 from twistproxy.cache.desk.warm import Busy, urls_in
 from twistproxy.cache.purge import By
 from twistproxy.tables import figures, table
@@ -118,11 +119,49 @@ def _why(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
         raise CommandFailed(str(error)) from None
 
 
-def _top(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
-    count = arguments[0] if arguments else "10"
+def _count(arguments: Sequence[str], default: int) -> int:
+    if not arguments:
+        return default
+    count = arguments[0]
     if not (count.isdecimal() and len(count) <= 4 and 1 <= int(count) <= 1000):
         raise CommandFailed(f"{count!r} is not a number from 1 to 1000")
-    return _shown(proxy.cache.top(int(count)))
+    return int(count)
+
+
+def _top(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
+    return _shown(proxy.cache.top(_count(arguments, 10)))
+
+
+def _policy(proxy: Proxy, arguments: Sequence[str], options: Collection[str]) -> str:
+    policy = proxy.policy
+    match [*options]:
+        case ["--recent"]:
+            if not arguments or arguments[0].isdecimal():
+                return repr(policy.recent(_count(arguments, 20)))
+            try:
+                return repr(policy.recent(rule=arguments[0]))
+            except ValueError as error:
+                raise CommandFailed(str(error)) from None
+        case ["--top"]:
+            return repr(policy.top(_count(arguments, 20)))
+        case [] if not arguments:
+            return repr(policy)
+    raise CommandFailed("usage: policy, policy --recent [N|RULE], or policy --top [N]")
+
+
+def _explain(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
+    return explain(proxy, arguments)
+
+
+def _learn(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
+    policy = proxy.policy
+    if arguments == ["stop"]:
+        policy.stop()
+    try:
+        learned = policy.learn(*arguments) if arguments not in ([], ["stop"]) else policy.learned()
+    except ValueError as error:
+        raise CommandFailed(str(error)) from None
+    return learned.addCallback(repr)
 
 
 #: What a purge goes by, else by URL.
@@ -217,7 +256,28 @@ COMMANDS: dict[str, Command] = {
             from_here=_of_warm,
         ),
         Command(
-            "policy", "the rules, and how often each has decided", lambda p, *_: repr(p.policy)
+            "policy",
+            "the rules, and how often each has decided",
+            _policy,
+            arguments=("[N|RULE]",),
+            options={
+                "--recent": "the last N decisions, or those of RULE",
+                "--top": "the N rules that are hit most, and those that never are",
+            },
+        ),
+        Command(
+            "explain",
+            "what the rules say to a request, and why; NAME is client, user, method…",
+            _explain,
+            arguments=("URL", "[NAME=VALUE...]"),
+        ),
+        Command(
+            "learn",
+            "watch for so long, then give the allow-list for what was seen; so far; or stop it",
+            _learn,
+            arguments=("[DURATION|stop]",),
+            changes=True,
+            patience=32 * 86400.0,
         ),
         Command("pools", "the servers behind us, and how they are", lambda p, *_: repr(p.pools)),
         Command("parents", "the proxies we leave through", lambda p, *_: repr(p.parents)),

@@ -121,16 +121,19 @@ def supposed(
 
 @frozen(repr=False)
 class Explained:
-    """A question and its explanation. notes: what the rules are not asked, but the request is."""
+    """A question and its explanation. notes: what refuses it before the rules are asked.
+    standing: what is left of the limits that it would count for, where a process runs.
+    """
 
     question: Supposed
     explanation: Explanation
     notes: tuple[str, ...]
+    standing: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         when = datetime.fromtimestamp(self.question.at, UTC).isoformat(" ", "seconds")
         lines = [f"{self.question}, at {when}", "", repr(self.explanation)]
-        return "\n".join([*lines, *(f"But: {note}" for note in self.notes)])
+        return "\n".join([*lines, *self.standing, *(f"But: {note}" for note in self.notes)])
 
 
 def explained(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -100,9 +100,20 @@ class Desk:
         Counts nothing. Raises ValueError.
         """
         current = self._current()
-        return explained(
+        told = explained(
             current.policy, current.config, url, now=self._wall(), ports=self._ports(), **words
         )
+        now, question = self._clock.seconds(), told.question
+        limits = [
+            limit
+            for step in told.explanation.verdict.steps
+            for limit in getattr(step, "limits", ())
+        ]
+        standing = (
+            f"{limit.rule}: {limit.standing(limit.key(question), now, question.at)}"
+            for limit in limits
+        )
+        return evolve(told, standing=tuple(standing))
 
     def recent(self, count: int = 20, rule: str | None = None) -> Recent:
         """The last decisions, or those of one rule. Raises ValueError for a rule that isn't."""
