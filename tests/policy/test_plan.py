@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from questions import Asked, ask, connect, known, plan, rule
 from twistproxy.config.model import Policy, Rule, When
 from twistproxy.http import uri
+from twistproxy.http.fields import Fields
+from twistproxy.http.message import Response
 from twistproxy.policy import Verdict
 from twistproxy.policy.conditions import CONDITIONS
-from twistproxy.policy.plan import PolicyError, compile_policy
+from twistproxy.policy.plan import RECENT, PolicyError, compile_policy
 
 
 def by(verdict: Verdict) -> str:
@@ -355,6 +357,119 @@ def test_decides_as_the_rules_read(rules: tuple[Rule, ...], questions: list[Aske
             verdict = compiled.decide(asked, side)
             assert verdict.rule == naive(policy, asked, side)
             assert verdict.action == actions[verdict.rule]
+
+
+# -- what does not decide at once -----------------------------------------------------------------
+
+KNOWN = {"addresses": ("10.0.0.1",), "response": Response(200, Fields([(b"Content-Type", b"a/b")]))}
+INSIDE, OUTSIDE = (ip_network("10.0.0.0/8"),), (ip_network("192.0.2.0/24"),)
+LATE_WHENS = st.builds(
+    When,
+    host=some(*HOST_VALUES),
+    path=some("/", "/x"),
+    resolved=st.sampled_from([None, None, INSIDE, OUTSIDE]),
+    content_type=st.sampled_from([None, None, ("a/*",), ("c/d",)]),
+    is_=st.sampled_from([None, None, ("inside",), ("kind",), ("kind", "inside")]),
+)
+NAMED = {"inside": When(resolved=INSIDE), "kind": When(content_type=("c/d",), host=(".example",))}
+LATE_RULES = st.lists(
+    st.builds(
+        Rule,
+        name=st.just(""),
+        when=LATE_WHENS,
+        unless=st.none() | LATE_WHENS,
+        action=st.sampled_from(["allow", "deny", "continue"]),
+        shadow=st.sampled_from([False, False, True]),
+    ),
+    max_size=10,
+).map(lambda rules: tuple(evolve(each, name=f"r{i}") for i, each in enumerate(rules)))
+
+
+def naive_with_all_known(policy: Policy, asked: Asked) -> tuple[str, list[str]]:
+    """Who decides, and the rules before it that continue."""
+
+    def holds(when: When) -> bool:
+        if not naive_holds(when, asked):
+            return False
+        if when.resolved == OUTSIDE:
+            return False
+        if when.content_type == ("c/d",) or (when.content_type and asked.method == "CONNECT"):
+            return False
+        return when.is_ is None or any(holds(NAMED[name]) for name in when.is_)
+
+    steps = []
+    for each in policy.rule:
+        if holds(each.when) and not (each.unless is not None and holds(each.unless)):
+            if each.shadow:
+                continue
+            if each.action != "continue":
+                return each.name, steps
+            steps.append(each.name)
+    return "default", steps
+
+
+@given(LATE_RULES, ASKED, st.sampled_from(["allow", "deny"]))
+def test_what_waits_decides_as_if_all_were_known(
+    rules: tuple[Rule, ...], asked: Asked, default: Any
+) -> None:
+    policy = Policy(default=default, rule=rules, conditions=NAMED)
+    compiled = compile_policy(policy)
+    verdict = compiled.decide(asked, "forward")
+    if verdict.action == "look up":
+        asked = evolve(asked, addresses=KNOWN["addresses"])
+        verdict = compiled.decide(asked, "forward")
+    before = verdict.steps
+    if waited := verdict.pending:
+        asked = evolve(asked, response=KNOWN["response"])
+        verdict = compiled.decide_by_response(asked, "forward", verdict)
+    decides, steps = naive_with_all_known(policy, asked)
+    actions = {each.name: each.action for each in rules} | {"default": default}
+    assert verdict.action in ("allow", "deny")
+    if verdict.action == "deny" and not waited:
+        # Who is denied whatever the response says need not wait for it.
+        assert actions[decides] == "deny"
+    else:
+        assert (verdict.rule, verdict.action) == (decides, actions[decides])
+        done = {each.name for each in (*before, *verdict.steps)}
+        assert done >= set(steps)
+        assert waited or done == set(steps)
+    assert compiled.snapshot()["decisions"] == 1
+    everything = evolve(asked, **KNOWN)
+    assert compiled.explain(everything, "forward").verdict.rule == decides
+
+
+def test_a_shadow_is_counted_where_it_would_have_decided() -> None:
+    rules = plan(
+        rule("try", shadow=True, when=When(host=("a",))),
+        rule("this", "allow", when=When(host=(".a",))),
+        rule("late", shadow=True),
+    )
+    verdict = rules.decide(ask("http://a/"), "forward")
+    assert (verdict.rule, [each.name for each in verdict.shadows]) == ("this", ["try"])
+    assert [each["hits"] for each in rules.snapshot()["rules"]] == [1, 1, 0]
+
+
+def test_who_wants_to_know_is_told_of_each_decision() -> None:
+    told: list[tuple[str, str]] = []
+
+    class Watching:
+        def decided(self, question: Any, side: str, verdict: Verdict) -> None:
+            told.append((side, verdict.rule))
+
+    rules = plan(rule(when=When(host=("a",))))
+    rules.watcher = Watching()
+    rules.decide(ask("http://a/"), "forward")
+    rules.decide(ask("http://b/"), "reverse")
+    assert told == [("forward", "rule"), ("reverse", "default")]
+
+
+def test_the_last_decisions_are_remembered_and_no_more() -> None:
+    rules = plan(rule(when=When(host=("a",))))
+    for n in range(RECENT + 3):
+        rules.decide(ask("http://b/", at=float(n)), "forward")
+    recent = rules.totals.recent
+    assert (len(recent), recent[0][0], recent[-1][0]) == (RECENT, 3.0, RECENT + 2.0)
+    assert recent[-1][1:4] == ("default", "192.0.2.1", "GET")
 
 
 def test_only_rules_for_the_host_are_looked_at() -> None:
