@@ -13,7 +13,8 @@ from typing import Final, Generic, TypeVar
 
 KEYS: Final = 100_000  #: of one limit
 
-# Primes, so that all places get their turn. No steps to neighbours: what came together lies together.
+# Primes, so that all places get their turn; no steps to neighbours, since what came together lies
+# together.
 _SAMPLE: Final = 17
 _STRIDE: Final = 61_813
 
