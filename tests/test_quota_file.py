@@ -22,7 +22,7 @@ from twisted.python.threadpool import ThreadPool
 from twistproxy import quota_file
 from twistproxy.policy.limits import Refusal, enter
 from twistproxy.policy.limits.limits import Limits
-from twistproxy.quota_file import END, EVERY, QuotaFile
+from twistproxy.quota_file import AGAIN, END, EVERY, QuotaFile
 
 NOON = 1_795_521_600.0  # 2026-11-24 12:00 UTC
 
@@ -71,6 +71,10 @@ class Process:
 
     def write(self) -> None:
         self.clock.advance(EVERY)
+
+    def write_again(self) -> None:
+        """After a failure."""
+        self.clock.pump([EVERY] * int(1 + AGAIN / EVERY))
 
     def stop(self) -> None:
         over: list[None] = []
@@ -295,7 +299,8 @@ def test_what_breaks_while_it_runs_is_written_anew(path: Path) -> None:
     corrupted(path)
     process.ask("10.0.0.2")
     process.write()
-    process.write()
+    assert process.file.snapshot()["state"] == "failing"
+    process.write_again()
     assert process.file.snapshot()["state"] == "ok"
     assert rows(path) == [("10.0.0.1", 1), ("10.0.0.2", 1)]
 
@@ -337,10 +342,25 @@ def test_where_it_can_not_be_written_it_counts_in_memory(
     assert told["error"]
     assert [process.ask(), process.ask()] == [True, False]
     mend()
-    process.write()
+    process.write_again()
     assert process.file.snapshot()["state"] == "ok"
     assert process.file.snapshot()["error"] == ""
     assert rows(path) == [("10.0.0.1", 2)]
+
+
+def test_what_fails_is_not_tried_all_the_time(path: Path) -> None:
+    tried: list[None] = []
+
+    def in_thread(work: Callable[[], None]) -> Deferred[None]:
+        tried.append(None)
+        return execute(work)
+
+    a_file_for_a_folder(path)
+    process = Process(path, in_thread=in_thread)
+    process.ask()
+    process.write_again()
+    process.write_again()
+    assert len(tried) == 3  # in 24 seconds
 
 
 def test_it_stops_where_it_can_not_be_written(path: Path) -> None:
@@ -361,7 +381,7 @@ def test_a_file_that_somebody_else_locks(path: Path) -> None:
         process.ask()
         process.write()
         assert "locked" in process.file.snapshot()["error"]
-    process.write()
+    process.write_again()
     assert rows(path) == [("10.0.0.1", 2)]
 
 
@@ -389,7 +409,7 @@ def test_a_disk_that_is_full(small_disk: Path) -> None:
     assert process.file.snapshot()["state"] == "failing"
     assert "full" in process.file.snapshot()["error"] or "I/O" in process.file.snapshot()["error"]
     filler.unlink()
-    process.write()
+    process.write_again()
     assert process.file.snapshot()["state"] == "ok"
     process.stop()
     assert len(rows(path)) == 1001
@@ -407,7 +427,7 @@ def test_a_disk_that_may_only_be_read(small_disk: Path) -> None:
     second.write()
     assert second.file.snapshot()["state"] == "failing"
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-    second.write()
+    second.write_again()
     assert second.file.snapshot()["state"] == "ok"
 
 

@@ -2,7 +2,7 @@
 
 Every few seconds what has changed goes to a thread, in slices, and once more at the end; whoever
 kills the process takes those seconds with him. Where the file can't be read or written that is
-said, and tried again; what is counted in memory goes on, and is written in full when it can be.
+said, and tried again later; counting goes on in memory, and is written in full when it can be.
 A file that is broken is set aside.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -30,8 +30,9 @@ _log = Logger()
 State = Literal["unused", "ok", "failing"]
 
 EVERY: Final = 2.0  #: seconds between two writes
-ROWS: Final = 5000  #: what is handed over at a time: this is what the reactor's thread pays for
-SLICES: Final = 40  #: in a row
+AGAIN: Final = 10.0  #: seconds until it is tried again after a failure
+ROWS: Final = 2000  #: what is handed over at a time: this is what the reactor's thread pays for
+SLICES: Final = 100  #: in a row
 END: Final = 5.0  #: seconds that the end waits for the disk
 
 _VERSION: Final = 1
@@ -66,7 +67,7 @@ SELECT json_group_array(json_array(quota, key, starts, ends, spent, minute))
 FROM spent WHERE ends > ?
 """
 
-_rows = msgspec.json.Decoder(list[tuple[str, str, int, int, int, int]])
+_rows = msgspec.json.Decoder(list[Row])
 
 
 class QuotaFile:
@@ -95,6 +96,7 @@ class QuotaFile:
         self._loop.clock = reactor
         self._writing: Deferred[None] | None = None
         self._written = 0
+        self._again = 0.0  # when to try it again
         self._quotas: list[str] = []  # those that the file has rows of
         self._db: sqlite3.Connection | None = None  # the thread's, while it writes
 
@@ -151,7 +153,7 @@ class QuotaFile:
         assert self._db is not None
         (text,) = self._db.execute(_READ, (now,)).fetchone()
         try:
-            return [Row(*row) for row in _rows.decode(text)]
+            return _rows.decode(text)
         except msgspec.MsgspecError as error:
             raise sqlite3.DatabaseError(str(error)) from None
 
@@ -169,7 +171,9 @@ class QuotaFile:
         over.callback(None)
 
     def _write_changes(self, most: int | None = ROWS) -> Deferred[None]:
-        """most: rows in a slice; None: all at once. Never fails."""
+        """most: rows in a slice; None: all at once, whatever was before. Never fails."""
+        if self._reactor.seconds() < self._again and most is not None:
+            return succeed(None)
         self._writing = writing = Deferred.fromCoroutine(self._write_slices(most))
         return writing
 
@@ -183,6 +187,7 @@ class QuotaFile:
                 await self._in_thread(partial(self._write, rows, quotas, int(self._wall())))
             except Exception as error:
                 self._limits.tell_all()
+                self._again = self._reactor.seconds() + AGAIN
                 self._failed(error)
                 break
             self._written += len(rows)
