@@ -132,21 +132,17 @@ def _top(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
     return _shown(proxy.cache.top(_count(arguments, 10)))
 
 
-def _policy(proxy: Proxy, arguments: Sequence[str], options: Collection[str]) -> str:
-    policy = proxy.policy
-    match [*options]:
-        case ["--recent"]:
-            if not arguments or arguments[0].isdecimal():
-                return repr(policy.recent(_count(arguments, 20)))
-            try:
-                return repr(policy.recent(rule=arguments[0]))
-            except ValueError as error:
-                raise CommandFailed(str(error)) from None
-        case ["--top"]:
-            return repr(policy.top(_count(arguments, 20)))
-        case [] if not arguments:
-            return repr(policy)
-    raise CommandFailed("usage: policy, policy --recent [N|RULE], or policy --top [N]")
+def _recent(proxy: Proxy, arguments: Sequence[str], _: object) -> str:
+    if not arguments or arguments[0].isdecimal():
+        return repr(proxy.policy.recent(_count(arguments, 20)))
+    try:
+        return repr(proxy.policy.recent(rule=arguments[0]))
+    except ValueError as error:
+        raise CommandFailed(str(error)) from None
+
+
+def _rules(proxy: Proxy, arguments: Sequence[str], _: object) -> str:
+    return repr(proxy.policy.top(_count(arguments, 20)))
 
 
 def _explain(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
@@ -256,14 +252,14 @@ COMMANDS: dict[str, Command] = {
             from_here=_of_warm,
         ),
         Command(
-            "policy",
-            "the rules, and how often each has decided",
-            _policy,
+            "policy", "the rules, and how often each has decided", lambda p, *_: repr(p.policy)
+        ),
+        Command("rules", "which rules are hit most, and which never", _rules, arguments=("[N]",)),
+        Command(
+            "recent",
+            "the policy's last decisions, of all rules or one",
+            _recent,
             arguments=("[N|RULE]",),
-            options={
-                "--recent": "the last N decisions, or those of RULE",
-                "--top": "the N rules that are hit most, and those that never are",
-            },
         ),
         Command(
             "explain",
