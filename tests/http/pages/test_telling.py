@@ -132,7 +132,8 @@ def test_whoever_is_denied_learns_what_was_and_whom_to_ask():
     html = page(DENIED, rule="no-ads", url="http://ads.example/?a&b")
     assert "http://ads.example/?a&amp;b" in html
     assert "ads.example is not allowed here." in html
-    assert "tell whoever runs this proxy" in html
+    assert "If you think this is a mistake, tell whoever runs this proxy" in html
+    assert "If this goes on, tell whoever runs this proxy" in page(REFUSED)
 
 
 def test_behind_a_cloak_the_site_is_to_be_asked_and_nothing_else_told():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from http import HTTPStatus
+from itertools import product
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
 
@@ -15,7 +17,8 @@ from twistproxy.http import errors
 from twistproxy.http.errors import Problem
 from twistproxy.http.pages.words import ENGLISH, GERMAN, WORDS
 from twistproxy.policy.limits.concurrency import Concurrency
-from twistproxy.policy.limits.rate import Rate
+from twistproxy.policy.limits.quota import Per, Quota, Unit
+from twistproxy.policy.limits.rate import PERIODS, Rate
 from twistproxy.policy.parked import TEXTS
 
 PROBLEMS = {name: value for name, value in vars(errors).items() if isinstance(value, Problem)}
@@ -40,7 +43,8 @@ def test_each_status_has_its_phrase(words):
     assert {status.value for status in HTTPStatus if status >= 300} == set(words.phrases)
     assert set(words.cloaked) == set(ENGLISH.cloaked)
     assert set(words.labels) == set(ENGLISH.labels)
-    assert blanks(words.again) == blanks(ENGLISH.again)
+    for name in ("again", "denied", "failed"):
+        assert blanks(getattr(words, name)) == blanks(getattr(ENGLISH, name)) != set()
 
 
 def test_a_language_is_known_by_its_tag():
@@ -121,13 +125,18 @@ def test_what_an_operator_said_is_told_in_each_language():
 
 
 def refusals():
-    for seconds in (1.0, 60.0, 86400.0):
+    for seconds in PERIODS:
         rate = Rate("r", 5, seconds, 1, "client")
         rate.enter("k", 0.0, 0.0)
         yield rate.refuses("k", 0.0, 0.0)
     concurrency = Concurrency("r", 1, "client")
     concurrency.enter("k", 0.0, 0.0)
     yield concurrency.refuses("k", 0.0, 0.0)
+    for unit, per in product(get_args(Unit), get_args(Per)):
+        quota = Quota("r", unit, 1, per, "client")
+        quota.enter("k", 0.0, 0.0)
+        quota.spend("k", 2, 120.0)
+        yield quota.refuses("k", 180.0, 180.0)
 
 
 def test_what_limits_say_is_told_in_each_language():

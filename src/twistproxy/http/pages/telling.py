@@ -119,7 +119,8 @@ def _page(problem: Problem, about: About, again: int | None, cloak: bool, words:
     if again is not None:
         more.append(words.again.format(wait=words.wait(again)))
     elif problem.name == "http_request_denied" or problem.status >= 500:
-        more.append(words.whom_to_ask_of_a_site if cloak else words.whom_to_ask)
+        whom_to_ask = words.failed if problem.status >= 500 else words.denied
+        more.append(whom_to_ask.format(tell=words.tell_site if cloak else words.tell_proxy))
     if about.url and not cloak:
         facts = {"url": about.url, **facts}
     text = words.text(problem, cloak)

@@ -35,8 +35,10 @@ class Words:
     units: tuple[str, str, str, str, str]
     labels: Mapping[str, str]
     again: str
-    whom_to_ask: str
-    whom_to_ask_of_a_site: str
+    denied: str
+    failed: str
+    tell_proxy: str
+    tell_site: str
     cloaked: Mapping[int, str]
 
     def phrase(self, status: int) -> str:
@@ -87,10 +89,10 @@ ENGLISH: Final = Words(
         "proxy": "Proxy",
     },
     again="Try again in {wait}.",
-    whom_to_ask="If you think this is a mistake, tell whoever runs this proxy "
-    "what is written below.",
-    whom_to_ask_of_a_site="If you think this is a mistake, tell whoever runs this site "
-    "what is written below.",
+    denied="If you think this is a mistake, {tell}.",
+    failed="If this goes on, {tell}.",
+    tell_proxy="tell whoever runs this proxy what is written below",
+    tell_site="tell whoever runs this site what is written below",
     # In place of texts that name a server, by status.
     cloaked={
         403: "This is not allowed.",
@@ -101,6 +103,15 @@ ENGLISH: Final = Words(
         504: "The answer took too long. Trying again in a moment may help.",
     },
 )
+
+# For what the policy's limits say.
+_PERIODS: Final = {"second": "Sekunde", "minute": "Minute", "hour": "Stunde", "day": "Tag"}
+_WINDOWS: Final = {"hour": "dieser Stunde", "day": "dieses Tages", "month": "dieses Monats"}
+_AMOUNTS: Final = {
+    "{amount} requests": "{amount} Anfragen",
+    "{amount}": "{amount}",
+    "{amount} minutes": "{amount} Minuten",
+}
 
 GERMAN: Final = Words(
     language="de",
@@ -190,18 +201,19 @@ GERMAN: Final = Words(
         ),
         "{what} is not allowed here.": "{what} ist hier nicht erlaubt.",
         "{what} is not allowed here: {why}.": "{what} ist hier nicht erlaubt: {why}.",
-        "Requests are limited to {limit} a second; the next may come in {wait} s.": (
-            "Erlaubt sind {limit} Anfragen pro Sekunde; die nächste darf in {wait} s kommen."
-        ),
-        "Requests are limited to {limit} a minute; the next may come in {wait} s.": (
-            "Erlaubt sind {limit} Anfragen pro Minute; die nächste darf in {wait} s kommen."
-        ),
-        "Requests are limited to {limit} an hour; the next may come in {wait} s.": (
-            "Erlaubt sind {limit} Anfragen pro Stunde; die nächste darf in {wait} s kommen."
-        ),
-        "Requests are limited to {limit} a day; the next may come in {wait} s.": (
-            "Erlaubt sind {limit} Anfragen pro Tag; die nächste darf in {wait} s kommen."
-        ),
+        **{
+            f"Requests are limited to {{limit}} a {period}; the next may come in {{wait}} s.": (
+                f"Erlaubt sind {{limit}} Anfragen pro {told}; die nächste geht in {{wait}} s."
+            )
+            for period, told in _PERIODS.items()
+        },
+        **{
+            f"The {amount} of the {period} are used up; more from {{until}}.": (
+                f"Die {amounts} {told} sind aufgebraucht; mehr gibt es ab {{until}}."
+            )
+            for amount, amounts in _AMOUNTS.items()
+            for period, told in _WINDOWS.items()
+        },
         "Requests are limited to {limit} at once; try again when one of them is over.": (
             "Erlaubt sind {limit} Anfragen zugleich; die nächste, sobald eine davon zu Ende ist."
         ),
@@ -300,10 +312,10 @@ GERMAN: Final = Words(
         "proxy": "Proxy",
     },
     again="In {wait} geht es wieder.",
-    whom_to_ask="Falls das ein Irrtum ist, nennen Sie denen, die diesen Proxy betreiben, "
-    "was unten steht.",
-    whom_to_ask_of_a_site="Falls das ein Irrtum ist, nennen Sie denen, die diese Website "
-    "betreiben, was unten steht.",
+    denied="Falls das ein Irrtum ist, {tell}.",
+    failed="Falls das so bleibt, {tell}.",
+    tell_proxy="nennen Sie denen, die diesen Proxy betreiben, was unten steht",
+    tell_site="nennen Sie denen, die diese Website betreiben, was unten steht",
     cloaked={
         403: "Das ist nicht erlaubt.",
         404: "Unter dieser Adresse ist nichts zu finden.",
