@@ -28,6 +28,7 @@ from twistproxy.net import relay as relays
 from twistproxy.net.relay import HELD, LINGER, SPLICED, Relay
 from twistproxy.net.splice import Plug, Splicer
 from twistproxy.net.sweep import Sweep
+from twistproxy.net.throttle import SAVED, Bucket, Shaper, Throttle
 
 BUFFER = 1000
 
@@ -470,8 +471,14 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     machine.close()
 
 
+STEP = 0.005  #: seconds of a step, where time matters
+
+
 class Joined:
-    """A tunnel between two peers, which has carried enough to be in the kernel, if it may."""
+    """A tunnel between two peers, which has carried enough to be in the kernel, if it may.
+
+    limit: bytes a second in each direction; time then goes on with each step. Or the buckets.
+    """
 
     def __init__(
         self,
@@ -479,9 +486,12 @@ class Joined:
         family: str = "tcp",
         spliced: bool = True,
         splicer: Splicer | None = None,
+        limit: float | tuple[Bucket, Bucket] = 0,
+        clock: Clock | None = None,
     ) -> None:
         self.machine = machine
-        self.clock = Clock()
+        self.clock = clock or Clock()
+        self.limited = bool(limit)
         self.sweep = Sweep(self.clock)
         self.sweep.start()
         self.ended: list[Relay] = []
@@ -490,6 +500,11 @@ class Joined:
             machine.closing.append(splicer.close)
         self.splicer = splicer
         self.relay = Relay(self.sweep, IDLE, self.ended.append, self.splicer)
+        if limit:
+            if not isinstance(limit, tuple):
+                shaper = Shaper(self.clock)
+                limit = shaper.bucket(limit), shaper.bucket(limit)
+            self.relay.slow_down(*(Throttle((bucket,)) for bucket in limit))
         self.ours: list[Ours] = [
             machine.socket(family, self.relay.left),  # type: ignore[arg-type]
             machine.socket(family, self.relay.right),  # type: ignore[arg-type]
@@ -497,7 +512,7 @@ class Joined:
         self.left, self.right = (ours.peer for ours in self.ours)
         self.to_send = {self.left: memoryview(b""), self.right: memoryview(b"")}
         self.reading = {self.left, self.right}
-        first = relays.SPLICED
+        first = 1 if limit else relays.SPLICED
         self.send(self.left, bytes(first))
         self.until(lambda: len(self.right.got) == first and self.relay.spliced == spliced)
         self.right.got.clear()
@@ -516,6 +531,8 @@ class Joined:
             if data and peer.end != "reset":
                 self.to_send[peer] = data[peer.send(data) :]
         self.machine.turn()
+        if self.limited:
+            self.clock.advance(STEP)
 
     def until(self, what: Callable[[], object], why: str = "") -> None:
         def asked() -> object:
@@ -934,15 +951,16 @@ ACTIONS = ["send", "send", "read", "read", "step", "eof", "close", "reset"]
     kind=st.sampled_from(KINDS),
     family=st.sampled_from(FAMILIES),
     spliced=st.booleans(),
+    limit=st.sampled_from([0, 0, 10**8]),
     actions=st.lists(
         st.tuples(st.sampled_from(ACTIONS), st.booleans(), st.integers(1, 2_000_000)), max_size=20
     ),
 )
 def test_whatever_the_peers_do_each_gets_what_the_other_sent(
-    kind: str, family: str, spliced: bool, actions: list[tuple[str, bool, int]]
+    kind: str, family: str, spliced: bool, limit: int, actions: list[tuple[str, bool, int]]
 ) -> None:
     machine = Machine(kind)
-    joined = Joined(machine, family, spliced)
+    joined = Joined(machine, family, spliced, limit=limit)
     joined.reading = set()
     try:
         sent = {joined.left: b"", joined.right: b""}
@@ -988,3 +1006,211 @@ def test_whatever_the_peers_do_each_gets_what_the_other_sent(
             assert joined.relay.reason == "closed"
     finally:
         machine.close()
+
+
+# -- under limits ----------------------------------------------------------------------------------
+
+MIB = 1 << 20
+
+
+def slow_tunnel(rate: float = MIB) -> tuple[Tunnel, Shaper]:
+    tunnel = Tunnel()
+    shaper = Shaper(tunnel.clock)
+    buckets = shaper.bucket(rate), shaper.bucket(rate)
+    tunnel.relay.slow_down(*(Throttle((bucket,)) for bucket in buckets))
+    tunnel.connect()
+    return tunnel, shaper
+
+
+def test_who_is_in_debt_is_not_read() -> None:
+    tunnel, _ = slow_tunnel()
+    tunnel.left.send(bytes(MIB // 2))
+    assert tunnel.left.paused
+    assert not tunnel.right.paused, "the other direction has a limit of its own"
+    tunnel.right.drain()
+    assert len(tunnel.right.read) == MIB // 2, "what was read is passed on"
+    tunnel.clock.pump([0.01] * 30)
+    assert tunnel.left.paused
+    tunnel.clock.pump([0.01] * 30)
+    assert not tunnel.left.paused
+
+
+def test_both_the_limit_and_the_other_end_have_to_let_it_read() -> None:
+    tunnel, _ = slow_tunnel()
+    tunnel.left.send(bytes(MIB // 2))
+    tunnel.right.drain()
+    assert tunnel.left.paused, "the limit doesn't"
+    tunnel.clock.pump([0.01] * 60)
+    assert not tunnel.left.paused
+
+    tunnel.left.send(bytes(MIB // 2))
+    tunnel.clock.pump([0.01] * 60)
+    assert tunnel.left.paused, "the other end doesn't"
+    tunnel.right.drain()
+    assert not tunnel.left.paused
+
+
+def test_the_eof_of_one_in_debt() -> None:
+    tunnel, shaper = slow_tunnel()
+    tunnel.left.send(bytes(MIB // 2))
+    tunnel.left.send_eof()
+    tunnel.right.drain()
+    assert tunnel.right.eof
+    tunnel.clock.pump([0.01] * 60)  # resumed, it would read its EOF again
+    tunnel.right.send_eof()
+    tunnel.settle()
+    assert [relay.reason for relay in tunnel.ended] == ["closed"]
+    assert len(shaper) == 0
+
+
+@pytest.mark.parametrize("how", ["abort", "reset", "close"])
+def test_nobody_waits_for_what_has_ended(how: str) -> None:
+    tunnel, shaper = slow_tunnel()
+    tunnel.left.send(bytes(MIB))
+    assert len(shaper) == 1
+    if how == "abort":
+        tunnel.relay.abort()
+    else:
+        tunnel.left.lose(ConnectionLost() if how == "reset" else ConnectionDone())
+    tunnel.settle()
+    assert len(tunnel.ended) == 1
+    assert len(shaper) == 0
+
+
+def test_without_a_limit_nobody_asks(monkeypatch: pytest.MonkeyPatch, tunnel: Tunnel) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("asked for a limit that isn't there")
+
+    monkeypatch.setattr(relays.End, "_charge", never)
+    tunnel.left.send(BULK)
+    tunnel.right.send(BULK)
+    tunnel.settle()
+    assert tunnel.right.read == tunnel.left.read == BULK
+
+
+def run(seconds: float, *tunnels: Joined) -> None:
+    """They share a clock, which goes on with each of their steps."""
+    clock = tunnels[0].clock
+    end = clock.seconds() + seconds
+    while clock.seconds() < end:
+        for tunnel in tunnels:
+            tunnel.step()
+
+
+def test_each_direction_has_its_limit(joined_slowly: Joined, spliced: bool) -> None:
+    tunnel = joined_slowly
+    tunnel.send(tunnel.left, bytes(4 * MIB))
+    tunnel.send(tunnel.right, bytes(4 * MIB))
+    run(2.5, tunnel)
+    assert tunnel.relay.spliced == spliced
+    for got in (tunnel.left.got, tunnel.right.got):
+        assert len(got) == pytest.approx(2.5 * MIB, rel=0.15)  # a read may be ahead of it
+
+
+@pytest.fixture(params=FAMILIES)
+def joined_slowly(machine: Machine, request: pytest.FixtureRequest, spliced: bool) -> Joined:
+    return Joined(machine, request.param, spliced, limit=MIB)
+
+
+def test_in_the_kernel_it_is_exact(machine: Machine) -> None:
+    tunnel = Joined(machine, limit=MIB)
+    tunnel.send(tunnel.left, bytes(8 * MIB))
+    run(1, tunnel)
+    for _ in range(3):
+        before = len(tunnel.right.got)
+        run(1, tunnel)
+        assert len(tunnel.right.got) - before == pytest.approx(MIB, rel=0.08)
+
+
+def test_a_high_limit_leaves_it_to_the_kernel(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+    tunnel = Joined(machine, limit=10**9)
+    charge = Throttle.took
+    monkeypatch.setattr(
+        Throttle, "took", lambda self, count: (turns.append(count), charge(self, count))[1]
+    )
+    tunnel.send(tunnel.left, BULK)
+    tunnel.until(tunnel.sent)
+    tunnel.until(lambda: len(tunnel.right.got) == len(BULK))
+    assert tunnel.splicer is not None
+    figures = tunnel.splicer.snapshot()
+    assert figures["spliced"] == sum(turns) == len(BULK)
+    assert figures["copied"] == 0
+    assert tunnel.right.got == BULK
+
+
+def test_tunnels_of_one_key_share(machine: Machine, spliced: bool) -> None:
+    clock = Clock()
+    shaper = Shaper(clock)
+    buckets = shaper.bucket(2 * MIB), shaper.bucket(2 * MIB)
+    tunnels = [Joined(machine, "tcp", spliced, limit=buckets, clock=clock) for _ in range(3)]
+    free = Joined(machine, "tcp", spliced)
+    for tunnel in tunnels:
+        tunnel.send(tunnel.left, bytes(8 * MIB))
+    run(0.5, *tunnels)
+    free.send(free.left, BULK)
+    free.until(lambda: len(free.right.got) == len(BULK))  # while the others wait: no time passes
+    before = [len(tunnel.right.got) for tunnel in tunnels]
+    run(3, *tunnels)
+    got = [len(tunnel.right.got) - had for tunnel, had in zip(tunnels, before, strict=True)]
+    assert sum(got) == pytest.approx(6 * MIB, rel=0.1)
+    assert min(got) > MIB
+
+
+@pytest.mark.parametrize("how", ["abort", "reset of the source", "reset of the sink", "close"])
+def test_the_end_of_one_that_waits(machine: Machine, spliced: bool, how: str) -> None:
+    before = open_files()
+    tunnel = Joined(machine, "tcp", spliced, limit=MIB)
+    tunnel.send(tunnel.left, bytes(4 * MIB))
+    run(0.3, tunnel)
+    if how == "abort":
+        tunnel.relay.abort()
+    elif how == "close":
+        tunnel.to_send[tunnel.left] = memoryview(b"")
+        tunnel.right.end_sending()
+        tunnel.left.end_sending()
+    else:
+        peer = tunnel.left if how == "reset of the source" else tunnel.right
+        tunnel.reading.discard(peer)
+        tunnel.to_send[tunnel.left] = memoryview(b"")
+        peer.reset()
+    tunnel.over({"abort": "aborted", "close": "closed"}.get(how, "reset"))
+    assert len(tunnel.clock.getDelayedCalls()) == 1, "nothing is left but the sweep"
+    machine.forget(*tunnel.ours)
+    if tunnel.splicer is not None:
+        tunnel.splicer.close()
+    machine.turns()
+    assert open_files() <= before
+
+
+def test_a_half_closed_one_goes_on_at_its_limit(machine: Machine, spliced: bool) -> None:
+    tunnel = Joined(machine, "tcp", spliced, limit=4 * MIB)
+    tunnel.send(tunnel.left, BULK)
+    tunnel.until(tunnel.sent)
+    tunnel.left.end_sending()
+    tunnel.until(lambda: tunnel.right.end)
+    assert tunnel.right.got == BULK
+    start = tunnel.clock.seconds()
+    tunnel.send(tunnel.right, BULK)
+    tunnel.until(lambda: len(tunnel.left.got) == len(BULK))
+    assert tunnel.clock.seconds() - start >= (len(BULK) / (4 * MIB) - SAVED) * 0.85
+    tunnel.right.end_sending()
+    tunnel.over("closed")
+    assert tunnel.left.got == BULK
+
+
+def test_nothing_of_a_limited_one_is_waited_for(machine: Machine) -> None:
+    """Whoever waits is in a cycle with what it waits for."""
+    tunnel = Joined(machine, limit=MIB)
+    tunnel.send(tunnel.left, bytes(MIB))
+    ends = tunnel.relay.left, tunnel.relay.right
+    run(0.2, tunnel)
+    assert [end.throttle is not None and end.throttle.waits for end in ends] == [True, False]
+    tunnel.relay.abort()
+    tunnel.over("aborted")
+    for end in ends:
+        assert end.throttle is not None
+        assert not end.throttle.waits
+        assert end.relay is None

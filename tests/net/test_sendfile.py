@@ -30,6 +30,7 @@ from sockets import FAMILIES, KINDS, Machine, Ours, Recorder
 from talks import Net, Tape
 from twistproxy.net import sendfile
 from twistproxy.net.sendfile import LOST, SLICE, STRIDE, WINDOW, Sender, Sending, in_memory
+from twistproxy.net.throttle import SAVED, Shaper, Throttle
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no sendfile(2) like Linux's")
 
@@ -877,3 +878,111 @@ def never(*arguments: object) -> Any:
 
 
 len_of: Callable[[int], object] = int
+
+
+# -- under a throttle ------------------------------------------------------------------------------
+
+MIB = 1 << 20
+
+
+class Slow:
+    """A case under a limit; time goes on when the test says so."""
+
+    def __init__(self, case: Case, rate: float = MIB) -> None:
+        self.case = case
+        self.clock = Clock()
+        self.shaper = Shaper(self.clock)
+        self.throttle = Throttle((self.shaper.bucket(rate),))
+        self.plain, case.sender = case.sender, case.sender.under(self.throttle)
+
+    def run(self, seconds: float) -> None:
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end:
+            for _ in range(3):
+                self.case.ours.peer.read()
+                self.case.machine.turn()
+            self.clock.advance(0.01)
+
+    @property
+    def got(self) -> bytes:
+        return bytes(self.case.ours.peer.got)
+
+    def finish(self) -> None:
+        self.case.machine.until(lambda: self.run(0.05) or self.case.ends)
+        self.case.machine.until(lambda: len(self.case.ours.peer.read()) >= sum(self.case.told))
+        self.case.sender = self.plain
+
+
+@pytest.fixture
+def slow(case: Case) -> Slow:
+    return Slow(case)
+
+
+def test_as_fast_as_the_throttle_lets_it(slow: Slow) -> None:
+    sending = slow.case.send()
+    slow.run(1.5)
+    # What a thread reads for a buffer is charged afterwards, and threads know no virtual time.
+    ahead, behind = (0, 0.1) if slow.case.way == "kernel" else (SLICE, 1)
+    assert len(slow.got) <= (1.5 + SAVED) * MIB * 1.1 + ahead
+    assert len(slow.got) >= (1.5 + SAVED) * MIB * (1 - behind)
+    if slow.case.way == "kernel":
+        assert not sending.waits_for_sink, "it is nobody's turn"
+    slow.finish()
+    assert slow.case.ends == [""]
+    assert slow.got == BULK
+    assert slow.clock.seconds() >= len(BULK) / MIB - SAVED - 0.05
+    figures = slow.plain.snapshot()
+    assert (figures["sent"], figures["copied"])[slow.case.way == "buffer"] == len(BULK)
+    assert len(slow.shaper) == 0
+    slow.case.over()
+
+
+def test_as_fast_where_it_has_to_be_read_first(slow: Slow, pages: PageCache) -> None:
+    pages.everything = False
+    slow.case.send()
+    slow.finish()
+    assert slow.got == BULK
+    assert slow.clock.seconds() >= len(BULK) / MIB - SAVED - SLICE / MIB - 0.1
+    slow.case.over()
+
+
+def test_cancelled_while_it_waits(slow: Slow) -> None:
+    sending = slow.case.send()
+    slow.run(0.3)
+    assert len(slow.shaper) == 1
+    sending.cancel()
+    assert len(slow.shaper) == 0
+    assert slow.clock.getDelayedCalls() == []
+    slow.case.sender = slow.plain
+    slow.case.machine.turns()
+    assert slow.case.ends == []
+    slow.case.over()
+
+
+def test_a_slow_peer_is_waited_for_as_before(slow: Slow) -> None:
+    slow.throttle.buckets = (slow.shaper.bucket(1000 * MIB),)
+    sending = slow.case.send()
+    for _ in range(100):
+        slow.case.machine.turn()
+        slow.clock.advance(0.01)
+    if len(slow.case.told) and not slow.case.ends:
+        assert sending.waits_for_sink
+    slow.finish()
+    assert slow.got == BULK
+    assert slow.case.ends == [""]
+    slow.case.over()
+
+
+def test_the_peer_goes_while_it_waits(slow: Slow) -> None:
+    slow.case.send()
+    slow.run(0.2)
+    slow.case.ours.peer.reset()
+    slow.case.machine.until(
+        lambda: (
+            (slow.case.machine.turn(), slow.clock.advance(0.05), slow.case.ends)[2]
+            or slow.case.ours.protocol.lost is not None
+        )
+    )
+    assert slow.case.ends in ([LOST], [])
+    slow.case.sender = slow.plain
+    slow.case.machine.until(lambda: len(slow.shaper) == 0)

@@ -21,6 +21,7 @@ from zope.interface.verify import verifyObject
 from sockets import FAMILIES, KINDS, Machine, Ours, open_files
 from twistproxy.net import splice
 from twistproxy.net.splice import IDLE_PIPES, PIPE, Joint, Splicer, unsent
+from twistproxy.net.throttle import SAVED, Shaper, Throttle
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "splice"), reason="no splice(2)")
 
@@ -514,3 +515,114 @@ def test_unsent_bytes_are_those_that_the_kernel_has_not_got(machine: Machine) ->
     assert unsent(ours.transport) == before + 5
     machine.until(lambda: len(ours.peer.read()) == len(BULK) + 5)
     assert unsent(ours.transport) == 0
+
+
+# -- under a throttle ------------------------------------------------------------------------------
+
+MIB = 1 << 20
+
+
+class Slow(Case):
+    """A lift under a limit, in bytes a second; time goes on when the test says so."""
+
+    def __init__(self, machine: Machine, family: str = "tcp", rate: float = MIB) -> None:
+        super().__init__(machine, family)
+        self.clock = Clock()
+        self.shaper = Shaper(self.clock)
+        self.throttle = Throttle((self.shaper.bucket(rate),))
+
+    def lift(self, count: int) -> Any:
+        self.plain, self.splicer = self.splicer, self.splicer.under(self.throttle)
+        return super().lift(count)
+
+    def run(self, seconds: float) -> None:
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end:
+            for _ in range(3):
+                self.send(b"")
+                self.sink.peer.read()
+                self.machine.turn()
+            self.clock.advance(0.01)
+
+
+@pytest.fixture
+def slow(machine: Machine, family: str) -> Slow:
+    return Slow(machine, family)
+
+
+def test_as_fast_as_the_throttle_lets_it(slow: Slow) -> None:
+    lift = slow.lift(len(BULK))
+    slow.send(BULK)
+    slow.run(1)
+    assert len(slow.sink.peer.got) == pytest.approx((1 + SAVED) * MIB, rel=0.1)
+    assert lift.waits_for_throttle
+    assert not lift.waits_for_sink
+    assert slow.watched == []
+    slow.run(1.2)
+    assert slow.ends == [(len(BULK), "")]
+    assert slow.sink.peer.got == BULK
+    assert slow.plain.snapshot()["spliced"] == len(BULK)
+    assert slow.watched == []
+    assert len(slow.shaper) == 0
+
+
+def test_pieces_are_charged_as_they_are_read(slow: Slow) -> None:
+    """What the sink doesn't take was read all the same."""
+    slow.lift(len(BULK))
+    slow.send(BULK[:1000])
+    slow.run(0.01)
+    assert slow.throttle.buckets[0].passed == 1000
+
+
+def test_cancelled_while_it_waits(slow: Slow) -> None:
+    lift = slow.lift(len(BULK))
+    slow.send(BULK)
+    slow.run(0.3)
+    assert len(slow.shaper) == 1
+    lift.cancel()
+    assert len(slow.shaper) == 0
+    assert slow.clock.getDelayedCalls() == []
+    slow.machine.turns()
+    assert slow.ends == []
+    assert slow.watched == []
+
+
+def test_an_eof_while_it_waits(slow: Slow) -> None:
+    slow.throttle.buckets = (slow.shaper.bucket(100_000),)
+    slow.lift(len(BULK))
+    slow.send(BULK[:50_000])
+    slow.source.peer.end_sending()
+    slow.run(0.2)
+    assert slow.ends == []
+    slow.run(0.4)
+    assert slow.ends == [(50_000, "eof")]
+    assert slow.sink.peer.got == BULK[:50_000]
+
+
+def test_a_reset_while_it_waits(machine: Machine) -> None:
+    slow = Slow(machine)
+    slow.lift(len(BULK))
+    slow.send(BULK[: MIB // 2])
+    slow.run(0.1)
+    slow.source.peer.reset()
+    slow.run(1)
+    assert slow.ends[0][1] == "source"
+
+
+def test_a_sink_that_is_slower_than_its_throttle(slow: Slow) -> None:
+    slow.throttle = Throttle((slow.shaper.bucket(1000 * MIB),))
+    lift = slow.lift(2 * len(BULK))
+    slow.send(2 * BULK)
+    quiet = 0
+    while quiet < 20:
+        before = len(slow.unsent), sum(slow.told)
+        slow.send(b"")
+        slow.machine.turn()
+        slow.clock.advance(0.01)
+        quiet = quiet + 1 if before == (len(slow.unsent), sum(slow.told)) else 0
+    assert lift.waits_for_sink
+    assert not lift.waits_for_throttle
+    slow.run(0.3)
+    slow.machine.until(lambda: slow.run(0.01) or slow.ends)
+    assert slow.ends == [(2 * len(BULK), "")]
+    assert slow.sink.peer.got == 2 * BULK

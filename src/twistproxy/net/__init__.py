@@ -10,6 +10,7 @@ tls         certificates by SNI for clients, verification of servers
 relay       two connections joined: a tunnel
 splice      bytes from socket to socket in the kernel
 sendfile    bytes from a file to a socket, without waiting for the disk
+throttle    bytes a second that those under one limit share
 listen      an endpoint string → a port, or one clear line
 options     what is asked of the kernel for each connection
 

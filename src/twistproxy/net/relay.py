@@ -15,6 +15,9 @@ How it ends:
 It begins buffered, which is best for a few bytes. One that has carried more, between sockets that
 can be joined in the kernel, goes on there (`net.splice`): both transports stay, paused, what they
 still have is sent first, and every way to end is the same.
+
+Under throttles it goes there with its first bytes, since what is read from a socket in the kernel
+is no more than may pass. What is read by a transport is charged afterwards, and then it is paused.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from zope.interface import implementer
 
 from twistproxy.net.splice import Joint, Plug, Splicer, Way, Why
 from twistproxy.net.sweep import Sweep
+from twistproxy.net.throttle import Throttle
 from twistproxy.net.tls import is_tls
 
 #: Seconds that the end of an idle tunnel waits for what was written to be read.
@@ -105,6 +109,13 @@ class Relay:
         """Whether its bytes move in the kernel now."""
         return self._joint is not None
 
+    def slow_down(self, to_right: Throttle, to_left: Throttle) -> None:
+        """Before an end is connected: what passes is charged to these, of which nobody else has
+        one, and waits for them."""
+        self.left.throttle, self.right.throttle = to_right, to_left
+        if self._splicer is not None:
+            self.splice_at = 0
+
     def abort(self) -> None:
         """End it at once; what is not written yet is lost."""
         self.stop("aborted")
@@ -168,6 +179,8 @@ class Relay:
         self._sweep.forget(self)
         self.left.relay = self.right.relay = None  # no cycle stays
         self.left.other = self.right.other = None
+        self.left.wait_no_more()
+        self.right.wait_no_more()
         ended(self)
 
 
@@ -179,12 +192,14 @@ class End:
         "_closing",
         "_eof",
         "_finished",
+        "_full",
         "_held",
         "_produced",
         "lost",
         "other",
         "relay",
         "sent",
+        "throttle",
         "transport",
         "way",
     )
@@ -196,11 +211,13 @@ class End:
         self.lost = False  # or, once the relay was stopped, never to be
         self.transport: Any = None
         self.way: Way | None = None  # while what this end receives moves in the kernel
+        self.throttle: Throttle | None = None  # of what this end receives
         self._held: list[bytes] = []
         self._eof = False  # nothing more is read
         self._finished = False  # nothing more is written but what is pending
         self._closing = False  # the other end is gone: nothing more is read either
         self._produced = False  # the other end is registered as producer
+        self._full = False  # the other end takes no more
 
     # IProtocol
 
@@ -231,10 +248,12 @@ class End:
         relay.touch()
         if self.way is not None:
             self.way.put(data)  # it was read in the turn in which the transport was paused
-            return
-        other.send(data)
-        if other.sent >= relay.splice_at:
-            relay.splice()
+        else:
+            other.send(data)
+            if other.sent >= relay.splice_at:
+                relay.splice()
+        if self.throttle is not None:
+            self._charge(self.throttle, len(data))
 
     def readConnectionLost(self) -> None:
         relay, other = self.relay, self.other
@@ -264,13 +283,13 @@ class End:
     # IPushProducer: what the other end's transport asks of this one
 
     def pauseProducing(self) -> None:
+        self._full = True
         if self.transport is not None and not self._eof:
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        # After its EOF a resumed transport would only read that again.
-        if self.transport is not None and not self._eof:
-            self.transport.resumeProducing()
+        self._full = False
+        self._read_on()
         if self.relay is not None:
             self.relay.touch()  # the other end's peer has read something
 
@@ -300,7 +319,9 @@ class End:
         self._unregister()
         if self.other is not None and not self._eof:
             self.transport.pauseProducing()
-            self.way = joint.way(source, sink, self.other.passed, self._way_ended)
+            self.way = joint.way(
+                source, sink, self.other.passed, self._way_ended, throttle=self.throttle
+            )
 
     def passed(self, count: int) -> None:
         """So many bytes were written to this end in the kernel."""
@@ -312,6 +333,24 @@ class End:
         """Take no more from this end's way; what it has is still passed on."""
         if self.way is not None:
             self.way.finish()
+
+    def _charge(self, throttle: Throttle, count: int) -> None:
+        """So many bytes were read: they had to be passed, and others wait for that."""
+        if not throttle.took(count) and self.way is None and not self._eof and not self.lost:
+            self.transport.pauseProducing()
+            throttle.wait(self._read_on)
+
+    def _read_on(self) -> None:
+        # After its EOF a resumed transport would only read that again.
+        if self.transport is None or self._eof or self._full or self.way is not None:
+            return
+        if self.throttle is None or not self.throttle.waits:
+            self.transport.resumeProducing()
+
+    def wait_no_more(self) -> None:
+        """Nothing more is read: nobody waits for that."""
+        if self.throttle is not None:
+            self.throttle.forget()
 
     def _way_ended(self, why: Why) -> None:
         relay, other = self.relay, self.other

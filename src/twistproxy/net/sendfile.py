@@ -12,6 +12,7 @@ What a sending waits for, and how it goes on:
     its transport still has unsent bytes           the socket
     the socket takes no more                       the socket
     the next bytes are not in the page cache       a thread that reads them
+    its throttle gives nothing                     that
     sendfile is ruled out: TLS, no plain socket,   it reads slices and writes them to the
     too many open files, what can't be sent        transport, which tells it to pause
 """
@@ -33,6 +34,7 @@ from zope.interface import implementer
 
 from twistproxy.net.native import NativeTransport
 from twistproxy.net.splice import unsent
+from twistproxy.net.throttle import Throttle
 from twistproxy.net.tls import is_tls
 
 #: Bytes that are looked for in the page cache, and sent, at a time.
@@ -84,6 +86,7 @@ class Sender:
         length: int,
         moved: Callable[[int], object],
         ended: Callable[[str], object],
+        throttle: Throttle | None = None,
     ) -> Sending:
         """Bytes of a file for a transport; `Sending.begin` sends them.
 
@@ -92,9 +95,14 @@ class Sender:
 
         moved: called with the number of bytes that the socket or the transport took, often; 0
         where it is their turn to. ended: called once, in `begin` even: "" is success, `LOST` that
-        the socket is dead; else it says in words what is wrong with the file.
+        the socket is dead; else it says in words what is wrong with the file. throttle: what is
+        sent is charged to it, and it waits for nobody else until the end.
         """
-        return Sending(self, transport, file, offset, length, moved, ended)
+        return Sending(self, transport, file, offset, length, moved, ended, throttle)
+
+    def under(self, throttle: Throttle) -> Sender:
+        """The same, for sendings under a throttle."""
+        return _Slowed(self, throttle)
 
     def snapshot(self) -> dict[str, int]:
         """Figures for the console, metrics and API.
@@ -144,13 +152,34 @@ class Sender:
         sending.read(result)
 
 
+class _Slowed(Sender):
+    """What stands for a sender where sendings are to be under a throttle. It does nothing else."""
+
+    def __init__(self, sender: Sender, throttle: Throttle) -> None:
+        self._sender = sender
+        self._throttle = throttle
+
+    def sending(
+        self,
+        transport: Any,
+        file: File,
+        offset: int,
+        length: int,
+        moved: Callable[[int], object],
+        ended: Callable[[str], object],
+        throttle: Throttle | None = None,
+    ) -> Sending:
+        slow = throttle or self._throttle
+        return self._sender.sending(transport, file, offset, length, moved, ended, slow)
+
+
 @implementer(IWriteDescriptor)
 class Sending:
     """A known number of bytes on their way. From `Sender.sending`."""
 
     __slots__ = (
         "_at", "_copies", "_ended", "_fd", "_file", "_moved", "_paused", "_reading", "_sender",
-        "_there", "_transport", "_until", "_watching", "_written",
+        "_there", "_throttle", "_transport", "_until", "_watching", "_written",
     )  # fmt: skip
 
     def __init__(
@@ -162,7 +191,9 @@ class Sending:
         length: int,
         moved: Callable[[int], object],
         ended: Callable[[str], object],
+        throttle: Throttle | None,
     ) -> None:
+        self._throttle = throttle
         self._sender = sender
         self._transport: Any = transport
         self._file: File | None = file
@@ -186,7 +217,7 @@ class Sending:
         elif not self._sender.able or is_tls(transport) or unsent(transport) < 0:
             self._copy()
         elif self._look():
-            if isinstance(transport, NativeTransport):
+            if self._throttle is None and isinstance(transport, NativeTransport):
                 _push(transport)
             self._send()
         else:
@@ -194,8 +225,8 @@ class Sending:
 
     @property
     def waits_for_sink(self) -> bool:
-        """Whether it is the client's turn, and not the disk's."""
-        return not self._reading
+        """Whether it is the client's turn, and not the disk's or the throttle's."""
+        return not (self._reading or (self._throttle is not None and self._throttle.waits))
 
     def cancel(self) -> None:
         """No more, and `ended` is not called. Nothing if it has ended."""
@@ -203,6 +234,8 @@ class Sending:
             return
         self._moved = self._ended = None
         self._unplug()
+        if self._throttle is not None:
+            self._throttle.forget()
         self._sender.forget(self)
         self._sender.now -= 1
         self._transport = self._file = None
@@ -230,9 +263,12 @@ class Sending:
         if fd < 0:
             self._copy()
             return
+        most = self._may(self._there - self._at)
+        if not most:
+            return
         assert self._file is not None
         try:
-            count = os.sendfile(fd, self._file.fileno(), self._at, self._there - self._at)
+            count = os.sendfile(fd, self._file.fileno(), self._at, most)
         except BlockingIOError:
             self._watch()
         except OSError:
@@ -243,6 +279,20 @@ class Sending:
             self._sender.sent += count
             if self._took(count):
                 self._watch()
+
+    def _may(self, most: int) -> int:
+        """How many of so many bytes the throttle lets pass; 0: it waits for that."""
+        throttle = self._throttle
+        if throttle is not None and not (most := throttle.may(most)):
+            self._unwatch()
+            throttle.wait(self._may_again)
+        return most
+
+    def _may_again(self) -> None:
+        if self._copies and self._paused:
+            self._written = True
+        else:
+            self._go_on()
 
     def _look(self) -> bool:
         """Whether what is sent next is in memory."""
@@ -304,8 +354,11 @@ class Sending:
 
     def _next(self) -> None:
         """Write a slice."""
+        size = self._may(min(self._until - self._at, SLICE))
+        if not size:
+            return
         assert self._file is not None
-        buffer = self._sender.slice[: self._until - self._at]
+        buffer = self._sender.slice[:size]
         try:
             count = os.preadv(self._file.fileno(), [buffer], self._at, _NOWAIT) if _NOWAIT else -1
         except OSError:  # it is not in the page cache, or nobody knows, or what a thread will tell
@@ -344,6 +397,8 @@ class Sending:
             self._end(f"it is {self._until - self._at} bytes too short")
             return False
         self._at += count
+        if self._throttle is not None:
+            self._throttle.took(count)
         if self._moved is not None:  # else it was cancelled by the write
             self._moved(count)
         if self._at == self._until and not (self._copies and self._paused):

@@ -13,6 +13,7 @@ What a way waits for, and how it goes on:
     the source has no bytes                        the source
     the sink takes no more                         the sink; nothing is read before
     no pipe is to be had                           nothing: it copies, through a buffer
+    its throttle gives nothing                     that; nothing is read before
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.net.throttle import Throttle
 from twistproxy.net.tls import is_tls
 
 #: Bytes of a pipe, so of one turn: as much as anybody may have, and a third less work a byte
@@ -109,6 +111,7 @@ class Splicer:
         count: int,
         moved: Callable[[int], object],
         ended: Callable[[int, Why], object],
+        throttle: Throttle | None = None,
     ) -> Lift | None:
         """Move the next `count` bytes from one transport to another.
 
@@ -119,6 +122,7 @@ class Splicer:
         moved: called with the number of bytes that the sink took, often.
         ended: called once, never in this call, with all that was moved, and why: "" is success.
         By then the source can be resumed; its own EOF or loss it then learns itself.
+        throttle: what is read is charged to it, and it waits for nobody else until the end.
 
         None if it can't be done: see `join`. Nothing has changed then.
         """
@@ -126,7 +130,11 @@ class Splicer:
         if joint is None:
             return None
         source.pauseProducing()
-        return Lift(joint, count, moved, ended)
+        return Lift(joint, count, moved, ended, throttle)
+
+    def under(self, throttle: Throttle) -> Splicer:
+        """The same, for lifts under a throttle."""
+        return _Slowed(self, throttle)
 
     def snapshot(self) -> dict[str, int]:
         """Figures for the console, metrics and API; sizes in bytes."""
@@ -172,6 +180,25 @@ class Splicer:
         pipe.close()
 
 
+class _Slowed(Splicer):
+    """What stands for a splicer where lifts are to be under a throttle. It does nothing else."""
+
+    def __init__(self, splicer: Splicer, throttle: Throttle) -> None:
+        self._splicer = splicer
+        self._throttle = throttle
+
+    def lift(
+        self,
+        source: Any,
+        sink: Any,
+        count: int,
+        moved: Callable[[int], object],
+        ended: Callable[[int, Why], object],
+        throttle: Throttle | None = None,
+    ) -> Lift | None:
+        return self._splicer.lift(source, sink, count, moved, ended, throttle or self._throttle)
+
+
 class Joint:
     """Two sockets, and the ways between them."""
 
@@ -190,10 +217,11 @@ class Joint:
         moved: Callable[[int], object],
         ended: Callable[[Why], object],
         count: int = sys.maxsize,
+        throttle: Throttle | None = None,
     ) -> Way:
         """Begin to move bytes; see `Way`. source and sink: this joint's two."""
         assert self._splicer is not None
-        return Way(self._splicer, source, sink, moved, ended, count)
+        return Way(self._splicer, source, sink, moved, ended, count, throttle)
 
     def close(self) -> None:
         """End all ways, without a word; what is in their pipes is lost."""
@@ -215,10 +243,11 @@ class Lift:
         count: int,
         moved: Callable[[int], object],
         ended: Callable[[int, Why], object],
+        throttle: Throttle | None,
     ) -> None:
         self._joint = joint
         self._ended: Callable[[int, Why], object] | None = ended
-        self._way = joint.way(joint.left, joint.right, moved, self._over, count)
+        self._way = joint.way(joint.left, joint.right, moved, self._over, count, throttle)
 
     @property
     def moved(self) -> int:
@@ -229,6 +258,11 @@ class Lift:
     def waits_for_sink(self) -> bool:
         """Whether it is the sink's turn, and not the source's."""
         return self._way.waits_for_sink
+
+    @property
+    def waits_for_throttle(self) -> bool:
+        """Whether it is neither's turn."""
+        return self._way.waits_for_throttle
 
     def cancel(self) -> None:
         """No more, and `ended` is not called. Bytes that were read may be lost: the source
@@ -253,8 +287,8 @@ class Way:
     """
 
     __slots__ = (
-        "_ended", "_flushed", "_left", "_moved", "_sink", "_source", "_splicer", "_vessel", "_why",
-        "moved",
+        "_ended", "_flushed", "_left", "_moved", "_sink", "_source", "_splicer", "_throttle",
+        "_vessel", "_why", "moved",
     )  # fmt: skip
 
     def __init__(
@@ -265,8 +299,10 @@ class Way:
         moved: Callable[[int], object],
         ended: Callable[[Why], object],
         count: int,
+        throttle: Throttle | None,
     ) -> None:
         self.moved = 0
+        self._throttle = throttle
         self._splicer = splicer
         self._source = source
         self._sink = sink
@@ -287,6 +323,10 @@ class Way:
     def waits_for_sink(self) -> bool:
         """Whether it goes on when the sink takes bytes, rather than when the source has some."""
         return self._sink.writing
+
+    @property
+    def waits_for_throttle(self) -> bool:
+        return self._throttle is not None and self._throttle.waits
 
     def pump(self) -> None:
         """Move a pipe's fill at most, so that others get their turn; watch for what is missing."""
@@ -328,6 +368,8 @@ class Way:
         if self._ended is None:
             return
         self._moved = self._ended = None
+        if self._throttle is not None:
+            self._throttle.forget()
         self._source.unwatch_reading()
         self._sink.unwatch_writing()
         self._source.reads = self._sink.writes = None
@@ -344,10 +386,16 @@ class Way:
         if self._left == 0:
             self._why = ""
             return False
-        source, splicer = self._source, self._splicer
+        source, splicer, throttle = self._source, self._splicer, self._throttle
+        most = self._left
+        if throttle is not None and not (most := throttle.may(most)):
+            self._sink.unwatch_writing()
+            source.unwatch_reading()
+            throttle.wait(self._go_on)
+            return False
         vessel = splicer.take()
         try:
-            count = vessel.fill(source.fd, self._left)
+            count = vessel.fill(source.fd, most)
         except BlockingIOError:
             splicer.give_back(vessel)
             self._sink.unwatch_writing()
@@ -361,9 +409,16 @@ class Way:
             splicer.give_back(vessel)
             self._why = "eof"
             return False
+        if throttle is not None:
+            throttle.took(count)
         self._left -= count
         self._vessel = vessel
         return True
+
+    def _go_on(self) -> None:
+        """The throttle gives."""
+        self._source.watch_reading()
+        self.pump()
 
     def _pour(self) -> None:
         """Write."""

@@ -76,7 +76,7 @@ class FakeLift:
     def __init__(self, source: Any, sink: Any, count: int, moved: Any, ended: Any) -> None:
         assert source.protocol is not None
         self.source, self.sink, self.left = source, sink, count
-        self.waits_for_sink = False
+        self.waits_for_sink = self.waits_for_throttle = False
         self.cancelled = self.over = False
         self.moved = 0
         self._moved, self._ended = moved, ended

@@ -3,7 +3,7 @@ or out of a file.
 
 While it lasts both legs leave their transports alone: the source's is paused, and nothing is
 written to the sink's. Each keeps its own time: the source while bytes are waited for, the sink
-while it does not take them.
+while it does not take them. Who waits for a throttle is waited for by nobody.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Passage:
     def waits_for(self, leg: Leg) -> bool:
         """Whose turn it is: the sink's while there are bytes that it does not take."""
         lift = self._lift
-        return lift is not None and leg is (self._sink if lift.waits_for_sink else self._source)
+        if lift is None or lift.waits_for_throttle:
+            return False
+        return leg is (self._sink if lift.waits_for_sink else self._source)
 
     def pause(self) -> None:
         """The sink's transport is full: which it sees by itself."""
@@ -156,7 +158,7 @@ class FilePassage:
         return leg is self._sink
 
     def waits_for(self, leg: Leg) -> bool:
-        """Whether it is the leg's turn, and not the disk's."""
+        """Whether it is the leg's turn, and not the disk's or a throttle's."""
         return self._sending is not None and self._sending.waits_for_sink
 
     def pause(self) -> None:
