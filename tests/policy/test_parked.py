@@ -99,6 +99,12 @@ class Exchange:
         self.became.append("reconsiders")
 
 
+def only_of(house: House, host: str) -> int:
+    """The number of the only question about a host."""
+    (number,) = [each.number for each in house.parked.inquiries() if each.access.host == host]
+    return number
+
+
 def only(house: House) -> int:
     """The number of the only question."""
     (inquiry,) = house.parked.inquiries()
@@ -382,6 +388,18 @@ def test_an_answer_after_the_reload_is_for_who_has_not_reconsidered_yet() -> Non
     house.parked.answer(only(house), "once")
     house.turns()
     assert waits.became == [Answer(True, "once")]
+
+
+def test_who_drains_waits_for_nobody() -> None:
+    house = House()
+    waits = [house.ask(), house.ask(), house.ask("http://b.test/")]
+    house.parked.answer(only_of(house, "b.test"), "once")
+    house.parked.drain()
+    house.turns()
+    gone = Answer(False, "unanswered")
+    assert [each.became for each in waits] == [[gone], [gone], [Answer(True, "once")]]
+    assert house.ask().became == [gone]
+    assert len(house.parked) == 0
 
 
 # -- bounds ----------------------------------------------------------------------------------

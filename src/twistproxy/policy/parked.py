@@ -170,6 +170,7 @@ class Parked:
     _waiting: int = field(init=False, default=0)
     _queue: deque[Waiting] = field(init=False, factory=deque)  # who is to be told
     _telling: bool = field(init=False, default=False)
+    _draining: bool = field(init=False, default=False)
 
     def __len__(self) -> int:
         """How many exchanges wait."""
@@ -196,6 +197,9 @@ class Parked:
             self.counts.standing += 1
             return Answer(standing.allowed, standing.word)
         client, default = question.client, terms.default == "allow"
+        if self._draining:
+            self.counts.unanswered += 1
+            return Answer(default, "unanswered")
         if self._waiting >= WAITING or self._clients[client] >= PER_CLIENT:
             self.counts.full += 1
             return Answer(default, "full")
@@ -223,6 +227,13 @@ class Parked:
         for inquiry in self._open.values():
             for waiting in inquiry.waiting:
                 self._tell_soon(waiting)
+
+    def drain(self) -> None:
+        """The process is about to end: nobody is waited for any more."""
+        self._draining = True
+        for inquiry in list(self._open.values()):
+            for waiting in list(inquiry.waiting):
+                self._expired(waiting)
 
     # -- the operator's ---------------------------------------------------------------
 
