@@ -20,6 +20,7 @@ from twisted.internet.task import Clock
 from twisted.python.threadpool import ThreadPool
 
 from twistproxy import quota_file
+from twistproxy.config import model
 from twistproxy.policy.limits import Refusal, enter
 from twistproxy.policy.limits.limits import Limits
 from twistproxy.quota_file import AGAIN, END, EVERY, QuotaFile
@@ -27,14 +28,9 @@ from twistproxy.quota_file import AGAIN, END, EVERY, QuotaFile
 NOON = 1_795_521_600.0  # 2026-11-24 12:00 UTC
 
 
-class Settings(SimpleNamespace):
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
-
-
-def rule(name: str = "q", requests: int = 10) -> Any:
-    quota = Settings(requests=requests, bytes=None, minutes=None, per="day", by="client")
-    return SimpleNamespace(name=name, when=SimpleNamespace(timezone="UTC"), quota=quota)
+def rule(name: str = "q", requests: int = 10) -> model.Rule:
+    quota = model.Quota(requests=requests, per="day")
+    return model.Rule(name=name, when=model.When(timezone="UTC"), action="continue", quota=quota)
 
 
 def at_once(work: Callable[[], None]) -> Deferred[None]:
@@ -151,7 +147,7 @@ def test_it_is_nobody_else_s(path: Path) -> None:
 
 
 def test_without_anything_to_keep_there_is_no_file(path: Path) -> None:
-    process = Process(path, SimpleNamespace(name="r", when=None, quota=None))
+    process = Process(path, model.Rule(name="r", action="allow"))
     process.write()
     process.stop()
     assert not path.parent.exists()

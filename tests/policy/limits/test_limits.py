@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from twistproxy.config import model
 from twistproxy.policy.limits import Admission, Refusal, enter
 from twistproxy.policy.limits.concurrency import Concurrency
 from twistproxy.policy.limits.limits import Limits
@@ -18,23 +19,18 @@ def question(client: str = "10.0.0.1", at: float = NOON) -> Any:
     return SimpleNamespace(client=client, user=None, request=None, at=at)
 
 
-def rate(times: int = 5, burst: int | None = None, by: str = "client") -> Any:
-    limit = Frozen(times=times, seconds=1.0)
-    return Frozen(limit=limit, burst=burst or times, by=by)
+def rate(times: int = 5, burst: int | None = None, by: str = "client") -> model.Rate:
+    limit = model.RequestRate(times, 1.0)
+    return model.Rate(limit=limit, burst=burst or times, by=by)
 
 
-def quota(requests: int | None = None, bytes: int | None = None) -> Any:
-    return Frozen(requests=requests, bytes=bytes, minutes=None, per="day", by="client")
+def quota(requests: int | None = None, bytes: int | None = None) -> model.Quota:
+    size = None if bytes is None else model.Size(bytes)
+    return model.Quota(requests=requests, bytes=size, per="day", by="client")
 
 
-class Frozen(SimpleNamespace):
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
-
-
-def rule(name: str, timezone: str | None = "UTC", **limits: Any) -> Any:
-    none = {"rate": None, "concurrency": None, "quota": None}
-    return SimpleNamespace(name=name, when=SimpleNamespace(timezone=timezone), **{**none, **limits})
+def rule(name: str, timezone: str | None = "UTC", **limits: Any) -> model.Rule:
+    return model.Rule(name=name, when=model.When(timezone=timezone), action="continue", **limits)
 
 
 # -- entering ------------------------------------------------------------------------------------
@@ -100,6 +96,7 @@ def test_bytes_are_said_as_totals_and_counted_once() -> None:
     assert admission.spend(400, NOON) is None
     assert admission.spend(400, NOON + 5) is None
     assert admission.spend(900, NOON + 10) is None
+    assert admission.spend(800, NOON + 12) is None
     refused = admission.spend(1000, NOON + 15)
     assert isinstance(refused, Refusal)
     admission.leave(1500, NOON + 16)
@@ -118,7 +115,7 @@ def test_nothing_to_enter() -> None:
 
 
 def test_a_rule_has_a_limit_of_each_of_its_keys() -> None:
-    settings = Frozen(limit=3, by="user")
+    settings = model.Concurrency(limit=3, by="user")
     made = Limits().of(rule("r", rate=rate(), concurrency=settings, quota=quota(bytes=9)))
     assert [limit.kind for limit in made] == ["rate", "concurrency", "quota"]
     assert Limits().of(rule("r")) == ()
@@ -162,7 +159,7 @@ def test_a_reload_that_failed_leaves_nothing_behind() -> None:
 
 def test_who_entered_before_a_reload_leaves_after_it() -> None:
     limits = Limits()
-    old = limits.of(rule("r", concurrency=Frozen(limit=1, by="client")))
+    old = limits.of(rule("r", concurrency=model.Concurrency(limit=1, by="client")))
     admission = enter(old, question(), 0)
     limits.forget_unused([])
     assert isinstance(admission, Admission)

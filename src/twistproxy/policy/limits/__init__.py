@@ -89,12 +89,14 @@ class Admission:
         self._told = 0
 
     def spend(self, total: int, at: float) -> Refusal | None:
-        """total: bytes of both directions so far. A refusal: it may not go on.
+        """total: bytes of both directions so far; less than before is as before. A refusal: it
+        may not go on.
 
         To be said every few seconds of what takes long, so that a quota ends it, and an open
         tunnel's minutes are counted.
         """
-        count, self._told = total - self._told, total
+        count = max(0, total - self._told)
+        self._told += count
         found = None
         for limit, key in self._held.items():
             refusal = limit.spend(key, count, at)
@@ -103,10 +105,10 @@ class Admission:
 
     def leave(self, total: int, at: float) -> None:
         """It is over, with so many bytes in all. Once more does nothing."""
+        if self._held:
+            self.spend(total, at)
         held, self._held = self._held, {}
         for limit, key in held.items():
-            if total > self._told:
-                limit.spend(key, total - self._told, at)
             limit.leave(key, at)
 
 

@@ -16,26 +16,30 @@ from twistproxy.tables import table
 ROWS: Final = 100  #: limits that a person is shown
 
 
-def _rate(rule: Rule, settings: Any) -> Limit:
-    limit = settings.limit
-    return Rate(rule.name, limit.times, limit.seconds, settings.burst, settings.by)
+def _rate(rule: Rule) -> Limit:
+    rate = rule.rate
+    assert rate is not None
+    return Rate(rule.name, rate.limit.times, rate.limit.seconds, rate.burst, rate.by)
 
 
-def _concurrency(rule: Rule, settings: Any) -> Limit:
-    return Concurrency(rule.name, settings.limit, settings.by)
+def _concurrency(rule: Rule) -> Limit:
+    concurrency = rule.concurrency
+    assert concurrency is not None
+    return Concurrency(rule.name, concurrency.limit, concurrency.by)
 
 
-def _quota(rule: Rule, settings: Any) -> Limit:
+def _quota(rule: Rule) -> Limit:
+    quota = rule.quota
+    assert quota is not None
     for unit in UNITS:
-        amount = getattr(settings, unit)
+        amount = getattr(quota, unit)
         if amount is not None:
-            zone = rule.when.timezone
-            return Quota(rule.name, unit, amount, settings.per, settings.by, zone)
+            return Quota(rule.name, unit, amount, quota.per, quota.by, rule.when.timezone)
     raise ValueError(f"a quota of nothing; it has one of {', '.join(UNITS)}")
 
 
-#: Key of a rule → the limit it makes.
-KINDS: Final[dict[str, Callable[[Rule, Any], Limit]]] = {
+#: Key of a rule → the limit it makes of what is there.
+KINDS: Final[dict[str, Callable[[Rule], Limit]]] = {
     "rate": _rate,
     "concurrency": _concurrency,
     "quota": _quota,
@@ -55,23 +59,17 @@ class Limits:
         """
         limits = []
         for kind, make in KINDS.items():
-            settings = getattr(rule, kind, None)
-            if settings is None:
+            if getattr(rule, kind) is None:
                 continue
-            name = _name(rule, kind, settings)
+            name = _name(rule, kind)
             if name not in self._limits:
-                self._limits[name] = make(rule, settings)
+                self._limits[name] = make(rule)
             limits.append(self._limits[name])
         return tuple(limits)
 
     def forget_unused(self, rules: Iterable[Rule]) -> None:
         """After a reload, done or failed: keep the limits of these rules only."""
-        used = {
-            _name(rule, kind, settings)
-            for rule in rules
-            for kind in KINDS
-            if (settings := getattr(rule, kind, None)) is not None
-        }
+        used = {_name(rule, kind) for rule in rules for kind in KINDS}
         self._limits = {name: each for name, each in self._limits.items() if name in used}
 
     def standing(self, limits: Iterable[Limit], question: Question, now: float) -> list[str]:
@@ -131,5 +129,5 @@ class Limits:
         return table(columns, rows)
 
 
-def _name(rule: Rule, kind: str, settings: object) -> tuple[object, ...]:
-    return rule.name, kind, settings, rule.when.timezone if kind == "quota" else None
+def _name(rule: Rule, kind: str) -> tuple[object, ...]:
+    return rule.name, kind, getattr(rule, kind), rule.when.timezone if kind == "quota" else None

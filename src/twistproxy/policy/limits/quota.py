@@ -99,6 +99,7 @@ class Quota:
             return None
         if spent.minute >= at // 60 and self._unit == "minutes":
             return None
+        self.refused += 1
         return self._refusal(at)
 
     def enter(self, key: str, now: float, at: float) -> None:
@@ -198,7 +199,6 @@ class Quota:
             self._unsaid.pop(key, None)
 
     def _refusal(self, at: float) -> Refusal:
-        self.refused += 1
         end = self._window.end
         return Refusal(
             self.rule,
