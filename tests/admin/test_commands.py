@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,7 +94,19 @@ class PolicyDesk(Table):
         self.stopped = True
 
 
+class Asks(Table):
+    answers = Table("the answers' table")
+
+    def answer(self, number: int, word: str) -> int:
+        return number
+
+    def forget(self, number: int) -> Any:
+        access = SimpleNamespace(who="ann", where="http://a.example", rule="new")
+        return SimpleNamespace(word="always", access=access)
+
+
 class FakeProxy:
+    limits, asks = Table("the limits' table"), Asks("the asks' table")
     pools, parents = Table("the pools' table"), Table("the parents' table")
     connections = Table("the connections' table")
     reloaded: Deferred[list[str]]
@@ -130,6 +143,11 @@ ANSWERS = {
     "of late by one rule": (["recent", "no-ads"], "recent 7 no-ads"),
     "which rules are hit": (["rules"], "hit 20"),
     "so many that are hit": (["rules", "3"], "hit 3"),
+    "limits": (["limits"], "the limits' table"),
+    "asks": (["asks"], "the asks' table"),
+    "answers": (["answers"], "the answers' table"),
+    "answer": (["answer", "2", "hour"], "hour to 2 that wait"),
+    "forget": (["forget", "2"], "no longer always: ann → http://a.example (new)"),
     "pools": (["pools"], "the pools' table"),
     "parents": (["parents"], "the parents' table"),
     "connections": (["connections"], "the connections' table"),
@@ -285,6 +303,9 @@ REFUSED = {
     "too many of late": (["recent", "1001"], "'1001' is not a number from 1"),
     "explain what can't be asked": (["explain", "a", "user=b"], "url: a {'user': 'b'}"),
     "learn for no time": (["learn", "ten"], "no duration"),
+    "an answer that is none": (["answer", "2", "maybe"], "'maybe' is no answer; there are: once"),
+    "answer without a word": (["answer", "2"], "usage: answer NUMBER WORD"),
+    "forget what has no number": (["forget", "it"], "'it' is not a number"),
     "warm while it is warming": (["warm", "http://busy/"], "A list is being fetched: 5 of 9"),
     "warm too many": (["warm", "http://many/"], "too many"),
 }

@@ -110,6 +110,8 @@ verdict = "deny"
 """,
         [
             ':3: test[0].verdit: no such key; did you mean "verdict"?',
+            ':6: test[1].url: "a" is not a URL such as "http://example.org/"',
+            ':7: test[1].client: "x" is not an address such as "192.0.2.1"',
             ':8: test[1].verdict: "denied" is not "allow" or "deny" or "redirect" or "ask"',
             ":9: test[2].url: is required",
         ],
@@ -132,6 +134,14 @@ url = "http://a/"
             ":4: test[0].time: 09:30:00 is not a time such as",
             ':8: test[1].rule: no rule named "no-adds"; did you mean "no-ads"?',
             ":10: test[2].url: it expects nothing; there are verdict, rule, status, location",
+        ],
+    ),
+    "what is no table": ("test = [1]\n", [":1: test[0]: 1 is not a table"]),
+    "another table": (
+        '[tests]\n[[test]]\nurl = "x"\nstatus = 403\n',
+        [
+            ':1: tests: no such key; did you mean "test"?',
+            ':3: test[0].url: "x" is not a URL',
         ],
     ),
     "no TOML": ("[[test]\n", [":1: "]),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from twistproxy.cache.desk.desk import Desk
     from twistproxy.policy.desk import Desk as PolicyDesk
+    from twistproxy.policy.parked import Parked
     from twistproxy.road import Generation
 
 
@@ -31,6 +32,10 @@ class Proxy(Protocol):
     def cache(self) -> Desk: ...
     @property
     def policy(self) -> PolicyDesk: ...
+    @property
+    def limits(self) -> object: ...
+    @property
+    def asks(self) -> Parked: ...
     @property
     def pools(self) -> object: ...
     @property

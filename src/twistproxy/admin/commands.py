@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from twistproxy.admin import CommandFailed, Proxy
+from twistproxy.admin import CommandFailed, Proxy, asks
 from twistproxy.admin.explaining import explain
 from twistproxy.cache.desk.warm import Busy, urls_in
 from twistproxy.cache.purge import By
@@ -275,6 +275,17 @@ COMMANDS: dict[str, Command] = {
             changes=True,
             patience=32 * 86400.0,
         ),
+        Command("limits", "what rules count, and whom they refused", lambda p, *_: repr(p.limits)),
+        Command("asks", "who waits for an operator's answer", asks.asks),
+        Command(
+            "answer",
+            "answer one that waits: once, hour, always, no or never",
+            asks.answer,
+            arguments=("NUMBER", "WORD"),
+            changes=True,
+        ),
+        Command("answers", "the answers that stand", asks.answers),
+        Command("forget", "take back an answer", asks.forget, arguments=("NUMBER",), changes=True),
         Command("pools", "the servers behind us, and how they are", lambda p, *_: repr(p.pools)),
         Command("parents", "the proxies we leave through", lambda p, *_: repr(p.parents)),
         Command("reload", "read the configuration file again", _reload, changes=True),

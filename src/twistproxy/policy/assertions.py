@@ -82,17 +82,22 @@ def read(path: Path, rules: Collection[str], now: float, ports: Collection[int] 
     the reverse side's listeners.
     """
     source, tree = load.read(path)
-    file = structured(_File, tree, path.absolute().parent)
+    folder = path.absolute().parent
+    file = structured(_File, tree, folder)
+    faults: list[Fault] = []
     if isinstance(file, list):
-        raise load.placed(path, file)
+        faults = file
+        file = structured(_File, _sound(tree, faults), folder)
+        if isinstance(file, list):
+            raise load.placed(path, faults)
+    unsound = {fault.where[:2] for fault in faults}
     lines = places.lines(source)
     cases: list[Case] = []
-    faults: list[Fault] = []
     for index, assertion in enumerate(file.test):
         where = ("test", index)
         found = [
             Fault((*where, key), message)
-            for key, message in _wrong_in(assertion, [DEFAULT, *rules])
+            for key, message in _wrong_in(assertion, [DEFAULT, *rules], where not in unsound)
         ]
         try:
             question = supposed(
@@ -119,8 +124,23 @@ def read(path: Path, rules: Collection[str], now: float, ports: Collection[int] 
     return cases
 
 
-def _wrong_in(assertion: Assertion, rules: Collection[str]) -> Iterator[tuple[str, str]]:
-    if all(getattr(assertion, key) is None for key in EXPECTED):
+def _sound(tree: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """What is left without what is wrong already, so that what else may be is told, too."""
+    wrong = {fault.where[:3] for fault in faults}
+    tests = tree.get("test")
+    if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
+        return {}
+    kept = (
+        {key: value for key, value in test.items() if ("test", index, key) not in wrong}
+        for index, test in enumerate(tests)
+    )
+    return {"test": [{"url": "http://example.org/"} | test for test in kept]}
+
+
+def _wrong_in(
+    assertion: Assertion, rules: Collection[str], sound: bool
+) -> Iterator[tuple[str, str]]:
+    if sound and all(getattr(assertion, key) is None for key in EXPECTED):
         yield "url", f"it expects nothing; there are {', '.join(EXPECTED)}"
     if assertion.rule is not None and assertion.rule not in rules:
         yield "rule", f"no rule named {shown(assertion.rule)}{did_you_mean(assertion.rule, rules)}"
