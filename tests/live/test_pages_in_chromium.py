@@ -39,6 +39,18 @@ name = "lawyers"
 when = { host = "law.example" }
 action = "deny"
 status = 451
+
+[[policy.rule]]
+name = "a-month"
+when = { host = "quota.example" }
+action = "continue"
+quota = { requests = 1, per = "month", by = "client" }
+
+[[policy.rule]]
+name = "new-places"
+when = { host = "new.example" }
+action = "ask"
+ask = { timeout = "100ms", default = "deny" }
 """
 PAGES = {
     "451.html": "<!DOCTYPE html><html lang='en'><h1>The law: ${host}</h1>",
@@ -142,6 +154,23 @@ def test_the_operators_page_is_shown_with_what_it_asks_for(show: Show) -> None:
 
 def test_the_operators_page_of_a_status(show: Show) -> None:
     assert "<h1>The law: law.example</h1>" in show("http://law.example/", "de")
+
+
+def test_who_has_used_up_a_quota_learns_when_there_is_more(proxy: Program, show: Show) -> None:
+    with Client(proxy.forward) as client:
+        client.ask(b"GET http://quota.example/ HTTP/1.1\r\nHost: quota.example\r\n\r\n")
+    page = show("http://quota.example/")
+    assert "<title>429 Too Many Requests</title>" in page
+    assert "The 1 requests of the month are used up; more from " in page
+    assert re.search("Try again in [0-9]+ (seconds?|minutes|hours|days)[.]", page)
+    assert "<dd>a-month</dd>" in page
+
+
+def test_an_operator_was_asked(show: Show) -> None:
+    page = show("http://new.example/", "de")
+    assert "<title>403 Nicht erlaubt</title>" in page
+    assert "die Betreuung wurde gefragt und hat nicht rechtzeitig geantwortet" in page
+    assert "<dd>new-places</dd>" in page
 
 
 def test_a_refused_tunnel_has_its_page_though_browsers_do_not_show_it(
