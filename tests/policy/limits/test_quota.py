@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistproxy.policy.limits.quota import Quota, Row
@@ -176,6 +176,7 @@ STEP = st.integers(0, 300) | st.integers(0, 20_000) | st.just(86_400 * 13)
 KEYS = st.sampled_from("ab")
 
 
+@settings(deadline=None)
 @given(
     STARTS,
     PER,
@@ -203,6 +204,7 @@ def test_requests_and_bytes_are_what_the_ledger_says(
         limit.leave(key, at)
 
 
+@settings(deadline=None)
 @given(
     STARTS,
     PER,
