@@ -106,6 +106,12 @@ def test_a_pool_of_the_reverse_side() -> None:
     assert told(Proxy(), "http://a/", "side=reverse", "method=PUT")[-1] == "No route leads there."
 
 
+def test_a_host_of_ours_asked_for_inside() -> None:
+    said = "A route names this host, so the rules of the reverse side are asked, too."
+    assert told(Proxy(), "http://shop.example/", "method=PUT")[-1] == said
+    assert told(Proxy(), "https://shop.example/")[-1] == "It leaves directly."
+
+
 def test_parents() -> None:
     proxy = Proxy()
     servers: Any = (Server("http://one:3128", True), Server("http://two:3128", False))

@@ -76,6 +76,9 @@ def _ways(generation: Generation, question: Supposed, side: str) -> Iterator[str
         else:
             yield repr(generation.pools[route.pool])
         return
+    if question.method != "CONNECT" and generation.routes.names(target.host):
+        yield "A route names this host, so the rules of the reverse side are asked, too."
+        return
     ways = generation.parents.ways(target.host)
     for server in ways.parents:
         yield f"It leaves through {server.url}, which is {'up' if server.up else 'down'}."
