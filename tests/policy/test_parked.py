@@ -381,6 +381,16 @@ def test_who_has_to_ask_again_waits_no_longer_for_it() -> None:
     assert waits.became == [Answer(False, "unanswered")]
 
 
+def test_many_reloads_at_once_are_one() -> None:
+    house = House()
+    waits = house.ask()
+    for _ in range(3):
+        house.parked.reconsider()
+    assert len(house.parked._queue) == 1
+    house.turns()
+    assert waits.became == ["reconsiders"]
+
+
 def test_an_answer_after_the_reload_is_for_who_has_not_reconsidered_yet() -> None:
     house = House()
     waits = house.ask()
