@@ -91,7 +91,7 @@ def test_it_can_be_told_again_in_other_words():
     told = errors.DNS_ERROR.about(host="a.test")
     assert told.template == errors.DNS_ERROR.text
     assert told.template.format(**told.details) == told.text
-    assert errors.DNS_ERROR.details == {}
+    assert (errors.DNS_ERROR.template, errors.DNS_ERROR.details) == (None, {})
 
 
 def test_a_limit_has_its_own_sentence():

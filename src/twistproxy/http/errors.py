@@ -18,7 +18,7 @@ class Problem:
     name: proxy error type (RFC 9209 §2.3). status: of the response that says so.
     text: a sentence for the person at the other end, with ``{…}`` for what `about` fills in.
     retry: whether another server may be tried for the same request.
-    template, details: of which `about` made the text, for who tells it in another language; ""
+    template, details: of which `about` made the text, for who tells it in another language; None
     and {} where the text is as it was written.
     """
 
@@ -26,7 +26,7 @@ class Problem:
     status: int
     text: str
     retry: bool = False
-    template: str = field(default="", eq=False, repr=False)
+    template: str | None = field(default=None, eq=False, repr=False)
     details: Mapping[str, str] = field(factory=dict, eq=False, repr=False)
 
     def about(self, **details: object) -> Problem:

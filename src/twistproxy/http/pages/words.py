@@ -49,7 +49,7 @@ class Words:
         """What went wrong, as plain text."""
         if cloak and problem.name not in _OF_THE_REQUEST:
             return self.cloaked.get(problem.status, self.cloaked[500])
-        if not problem.template:
+        if problem.template is None:
             return self.texts.get(problem.text, problem.text)
         told = self.texts.get(problem.template)
         if told is None:
