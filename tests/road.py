@@ -28,10 +28,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.task import Clock
@@ -52,6 +53,10 @@ from twistproxy.net.dial import Reason, Unreachable
 from twistproxy.net.sendfile import File, Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
+from twistproxy.policy import Means as Rules
+from twistproxy.policy.answers import Answers
+from twistproxy.policy.limits.limits import Limits as PolicyLimits
+from twistproxy.policy.parked import Parked
 from twistproxy.policy.plan import compile_policy
 from twistproxy.road import Counts, Generation, Road
 from twistproxy.services.forward import Forward
@@ -108,6 +113,7 @@ class Play:
         self.private: set[str] = set()  # addresses that may not be connected to
         self.loops: set[str] = set()  # addresses that are our own
         self.looked_up: Deferred[tuple[str, ...]] = Deferred()  # the latest name's addresses
+        self._later: list[Callable[[], None]] = []  # in the reactor's next turn
         self._asked: Wire | None = None
         self._dials: list[tuple[str, Any, Deferred[Any]]] = []
         self._lost: list[tuple[Wire, Failure]] = []
@@ -115,6 +121,9 @@ class Play:
         self.terms = Terms(read.limits, read.timeouts)
         self.means = Means(self, self.sweep, self.terms, self.judge)  # type: ignore[arg-type]
         self.cache = Cache(MemoryStore(read.cache.memory), read.cache)
+        self.limits = PolicyLimits()
+        answers = Answers(Path("nowhere"), lambda work: succeed(None), self.wall)
+        self.parked = Parked(answers, self.sweep, self.wall, self._later.append)
         self.road = Road(
             generation=self.compile(read),
             cache=self.cache,
@@ -130,6 +139,7 @@ class Play:
             splicer=Splicer(self.clock),
             sender=Sender(self.clock),
             names=self,  # type: ignore[arg-type]
+            parked=self.parked,
         )
         self.reverse = Reverse(self.road) if read.reverse else None
         if self.reverse is not None:
@@ -145,7 +155,7 @@ class Play:
         return Generation(
             number=1,
             config=config,
-            policy=compile_policy(config.policy),
+            policy=compile_policy(config.policy, means=Rules(limits=self.limits.of)),
             routes=RouteTable(routes),
             pools=Pools(config.pools, self.means, before.pools if before else None),
             parents=Parents(parents, self.means),
@@ -262,7 +272,8 @@ class Play:
         assert self.cache.snapshot()["writing"] == 0
         assert not self._dials
         open_wires = [w for w in self.wires if not w.over]
-        assert len(self.sweep) == sum(w.protocol.usable for w in open_wires), "a leg is left"
+        watched = len(self.sweep) - (self.parked.deadline < inf)  # a notice may be due
+        assert watched == sum(w.protocol.usable for w in open_wires), "a leg is left"
         line = self.lines[-1]
         assert {name: getattr(line, name) for name in what} == what, line
 
@@ -319,9 +330,12 @@ class Play:
 
     def _turn(self) -> None:
         """The reactor's next turn, in which connections that were ended are lost."""
-        while self._lost:
-            wire, why = self._lost.pop(0)
-            wire.lost(why)
+        while self._lost or self._later:
+            if self._later:
+                self._later.pop(0)()
+            else:
+                wire, why = self._lost.pop(0)
+                wire.lost(why)
 
     def _record(self, exchange: Exchange) -> None:
         self.lines.append(

@@ -751,6 +751,9 @@ def plain(value: object) -> bool:
 
 
 FIGURES = {
+    "asks",
+    "limits",
+    "quotas",
     "version", "compiled", "pid", "uptime", "reactor", "state", "generation", "exchanges", "cache",
     "policy", "pools", "parents", "destinations", "connections", "host_names", "targets",
     "field_lines", "sendfile", "splice", "manhole", "tls", "log",

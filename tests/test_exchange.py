@@ -2305,3 +2305,136 @@ def test_who_asks_is_known_to_rules() -> None:
             play.connect()
             play.answer("200 OK")
         play.over(status=status)
+
+
+# -- limits, and asking an operator ---------------------------------------------------------------
+
+TWO = 'name = "two"\naction = "continue"\nrate = { limit = "1/s", burst = 2 }'
+ONE_AT_ONCE = 'name = "one"\naction = "continue"\nconcurrency = { limit = 1 }'
+BYTES = 'name = "bytes"\naction = "continue"\nquota = { bytes = 10, per = "day" }'
+ASK = 'name = "new"\naction = "ask"\nask = { timeout = "30s" }'
+
+
+def test_one_too_many_is_told_when_to_come_again() -> None:
+    play = Play(FORWARD + rules(TWO))
+    for _ in range(2):
+        play.exchange(GET)
+    play.ask(GET)
+    play.over(status=429, rule="two", server=None, error="http_request_denied")
+    assert play.field("Retry-After") == "1"
+    play.after(1)
+    play.exchange(GET)
+    play.over(status=200)
+
+
+@pytest.mark.parametrize("end", ["answered", "left", "failed"])
+def test_so_many_at_once(end: str) -> None:
+    play = Play(FORWARD + rules(ONE_AT_ONCE))
+    first = play.ask(GET)
+    assert play.ask("GET http://b.test/ HTTP/1.1").status == 429
+    if end == "answered":
+        play.connect()
+        play.answer("200 OK")
+    elif end == "left":
+        first.goes()
+    else:
+        play.refuse()
+    play.exchange("GET http://c.test/ HTTP/1.1")
+    play.over(status=200)
+
+
+def test_a_quota_of_bytes_counts_what_went() -> None:
+    play = Play(FORWARD + rules(BYTES))
+    for n in range(2):
+        play.ask(f"GET http://a.test/{n} HTTP/1.1")
+        if not n:
+            play.connect()
+        play.answer("200 OK", body=b"12345")
+    play.ask(GET)
+    play.over(status=429, rule="bytes")
+    assert int(play.field("Retry-After") or 0) > 0
+
+
+def test_a_quota_ends_what_takes_long() -> None:
+    play = Play(FORWARD + rules(BYTES))
+    play.ask(GET)
+    play.connect()
+    play.answer("200 OK", "Content-Length: 100", body=b"123456789")
+    (exchange,) = play.road.exchanges
+    exchange.spend()
+    play.wire.says(b"0")
+    exchange.spend()
+    play.after(0.25)
+    play.over(error="http_request_denied", rule="bytes")
+
+
+def test_a_rewritten_request_counts_for_what_it_was() -> None:
+    rule = """
+name = "one"
+action = "continue"
+concurrency = { limit = 1, by = "host" }
+rewrite = { url = "http://a.test/", to = "http://b.test/" }
+"""
+    play = Play(FORWARD + rules(rule))
+    for _ in range(2):
+        play.exchange(GET)
+        play.over(status=200)
+
+
+WORDS = {"once": 200, "hour": 200, "always": 200, "no": 403, "never": 403}
+
+
+@pytest.mark.parametrize(("word", "status"), WORDS.items(), ids=WORDS)
+def test_an_operator_answers(word: Any, status: int) -> None:
+    play = Play(FORWARD + rules(ASK))
+    client = play.ask(f"POST {URL} HTTP/1.1", "Content-Length: 5")
+    play.did("pause")
+    (asked,) = play.parked.inquiries()
+    play.parked.answer(asked.number, word)
+    play.after(0.25)
+    if status == 200:
+        play.connect()
+        client.sends(b"hello")
+        client.ends()
+        play.answer("200 OK")
+    play.over(status=status, rule="new")
+    stands = word in ("hour", "always", "never")
+    play.ask(GET)
+    assert len(play.parked) == (not stands)
+
+
+def test_nobody_answers_in_time() -> None:
+    play = Play(FORWARD + rules(ASK))
+    play.ask(GET)
+    play.after(31)
+    play.over(status=403, rule="new", server=None)
+    assert b"operator" in play.body
+
+
+def test_who_leaves_is_asked_no_more() -> None:
+    play = Play(FORWARD + rules(ASK))
+    play.ask(GET).goes()
+    play.over(error="client_lost")
+    assert len(play.parked) == 0
+
+
+def test_another_policy_decides_about_those_who_wait() -> None:
+    play = Play(FORWARD + rules(ASK))
+    client = play.ask(GET)
+    play.reload(FORWARD + rules('name = "yes"\naction = "allow"'))
+    play.parked.reconsider()
+    play.after(0.25)
+    play.connect()
+    play.answer("200 OK")
+    assert client.status == 200
+    play.over(rule="yes")
+
+
+def test_a_tunnel_that_waits_dials_nobody() -> None:
+    play = Play(FORWARD + rules(ASK))
+    play.ask("CONNECT a.test:443 HTTP/1.1")
+    play.did()
+    (asked,) = play.parked.inquiries()
+    play.parked.answer(asked.number, "once")
+    play.after(0.25)
+    play.did("dial a.test:443")

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from twistproxy import __version__, admin, logs, policy
@@ -37,6 +38,7 @@ from twistproxy.http import uri
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request
+from twistproxy.http.pages import OwnPages
 from twistproxy.net import reactor as reactors
 from twistproxy.net import tls
 from twistproxy.net.addresses import Judge, own
@@ -45,9 +47,15 @@ from twistproxy.net.listen import ListenFailed, addresses, listen
 from twistproxy.net.sendfile import Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
+from twistproxy.policy.answers import Answers
 from twistproxy.policy.countries import Countries
+from twistproxy.policy.desk import Desk as PolicyDesk
+from twistproxy.policy.limits.limits import Limits
+from twistproxy.policy.parked import Parked
 from twistproxy.policy.plan import Plan, PolicyError, compile_policy
+from twistproxy.quota_file import QuotaFile
 from twistproxy.road import Counts, Generation, Road
+from twistproxy.services import own_pages
 from twistproxy.services.forward import Forward
 from twistproxy.services.reverse import Reverse
 from twistproxy.upstream import Means, balance, parents, pool
@@ -70,6 +78,10 @@ _log = Logger()
 
 #: Seconds between two looks at whether a drain is done.
 _LOOK: Final = 0.05
+#: Seconds after which what takes long is counted again.
+SPENDING: Final = 5.0
+
+T = TypeVar("T")
 
 
 @frozen
@@ -93,14 +105,20 @@ class Compiled:
     policy: Plan
     routes: RouteTable
     certificates: tls.Certificates
+    pages: OwnPages
 
 
 def compile_config(
-    config: Config, file: Path | None, now: float, before: Plan | None = None
+    config: Config,
+    file: Path | None,
+    now: float,
+    before: Plan | None = None,
+    means: policy.Means | None = None,
 ) -> Compiled:
     """Look at all that the values of a configuration lead to; opens and writes nothing.
 
-    file: where it came from. now: seconds of the epoch. before: the policy it follows.
+    file: where it came from. now: seconds of the epoch. before: the policy it follows. means: what
+    outlives that; None: nobody will be judged by this one.
     Raises `load.ConfigErrors`, all of them.
     """
     routes = config.reverse.route if config.reverse else ()
@@ -118,7 +136,14 @@ def compile_config(
         from twistproxy.admin import manhole
 
         faults += manhole.faults(config.manhole, config.state_dir)
-    means = policy.Means()
+    found = own_pages.find(
+        config.errors.pages if config.errors else None,
+        [rule.page for rule in config.policy.rule],
+        Path() if file is None else file.parent,
+    )
+    faults += found.faults
+    if means is None:
+        means = policy.Means(limits=Limits().of)
     if config.policy.countries is not None:
         try:
             means = evolve(means, countries=Countries(config.policy.countries))
@@ -128,9 +153,10 @@ def compile_config(
         plan = compile_policy(config.policy, before, means)
     except PolicyError as error:
         faults += error.faults
-    if faults:
-        raise load.placed(file, faults)
-    return Compiled(plan, RouteTable(routes), certificates)
+    if faults or found.mistakes:
+        placed = load.placed(file, faults)
+        raise load.ConfigErrors([*placed.errors, *found.mistakes])
+    return Compiled(plan, RouteTable(routes), certificates, found.pages)
 
 
 class Proxy:
@@ -164,7 +190,11 @@ class Proxy:
         self._behind = Behind(self._cache, reactor, wall)
         warmer = Warmer(self.fetch, partial(reactor.callLater, 0))
         self.cache = Desk(self._cache, warmer, wall, self._our_ports, self._who_may_answer)
-        compiled = compile_config(config, file, wall())
+        self._limits = Limits()
+        self._quotas = QuotaFile(config.state_dir / "quotas.sqlite", self._limits, reactor, wall)
+        self._spending = LoopingCall(self._spend)
+        self._spending.clock = reactor
+        compiled = compile_config(config, file, wall(), None, self._policy_means())
         self._access_log = self._open_log(config)
         dialler = Dialler(reactor)
         self._means = Means(dialler, self.sweep, self.terms, self._judge_loop)
@@ -184,6 +214,15 @@ class Proxy:
             splicer=Splicer(reactor),
             sender=Sender(reactor),
             names=dialler.names,
+            parked=Parked(
+                Answers(config.state_dir / "answers.toml", self._in_thread, wall),
+                self.sweep,
+                wall,
+                partial(reactor.callLater, 0),
+            ),
+        )
+        self.policy = PolicyDesk(
+            lambda: self.generation, reactor, wall, self._our_ports, self._in_thread
         )
         self._certificates = compiled.certificates
         self._server_tls = tls.ServerTls(self._certificates)
@@ -215,8 +254,17 @@ class Proxy:
         return self.road.generation.config
 
     @property
-    def policy(self) -> object:
-        return self.road.generation.policy
+    def generation(self) -> Generation:
+        return self.road.generation
+
+    @property
+    def asks(self) -> Parked:
+        """What waits for an operator."""
+        return self.road.parked
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
 
     @property
     def pools(self) -> object:
@@ -251,6 +299,9 @@ class Proxy:
             },
             "cache": self.cache.snapshot(),
             "policy": generation.policy.snapshot(),
+            "limits": self._limits.snapshot(),
+            "quotas": self._quotas.snapshot(),
+            "asks": self.road.parked.snapshot(),
             "pools": generation.pools.snapshot(),
             "parents": generation.parents.snapshot(),
             "destinations": self._destinations.snapshot(),
@@ -319,6 +370,9 @@ class Proxy:
         reactors.raise_file_limit()
         self.sweep.start()
         self._behind.configure(self.config.cache)
+        self.road.parked.answers.load()
+        self._quotas.start()
+        self._spending.start(SPENDING, now=False)
         errors = []
         for description, factory, server_tls, listeners in self._doors():
             try:
@@ -410,6 +464,10 @@ class Proxy:
             await self._manhole.stop()
         await self._api.stop()
         self.cache.warmer.stop()
+        if self._spending.running:
+            self._spending.stop()
+        await self.road.parked.close()
+        await self._quotas.stop()
         await self._behind.close()
         self._cache.close()
         self.road.splicer.close()
@@ -436,15 +494,16 @@ class Proxy:
         before = self.road.generation
         try:
             config = self._read()
-            compiled = compile_config(config, self._file, self._wall(), before.policy)
+            compiled = self._compiled(config, before)
             kept, needs_restart = _keep_listeners(before.config, config)
             if needs_restart:
-                compiled = compile_config(kept, self._file, self._wall(), before.policy)
+                compiled = self._compiled(kept, before)
             generation = self._generation(kept, compiled, before)
             access_log = None
             if kept.log.access != before.config.log.access:
                 access_log = self._open_log(kept)
         except load.ConfigErrors as error:
+            self._limits.forget_unused(before.config.policy.rule)
             raise admin.ReloadFailed(str(error)) from None
         if access_log is not None:
             self._access_log.close()
@@ -463,6 +522,8 @@ class Proxy:
             judge = self._forward.judge if unchanged else self._judge_of(kept)
             self._forward.configure(kept.forward, judge)
         self.road.generation = generation
+        self._limits.forget_unused(kept.policy.rule)
+        self.road.parked.reconsider()
         for server in _servers(before) - _servers(generation):
             server.close()
         logs.again(kept.log.level)
@@ -474,6 +535,22 @@ class Proxy:
         for line in needs_restart:
             _log.warn("{line}", line=line)
         return [told, *needs_restart]
+
+    def _compiled(self, config: Config, before: Generation) -> Compiled:
+        now = self._wall()
+        return compile_config(config, self._file, now, before.policy, self._policy_means())
+
+    def _policy_means(self) -> policy.Means:
+        """What of the policy outlives a configuration."""
+        return policy.Means(limits=self._limits.of)
+
+    def _spend(self) -> None:
+        """What takes long counts while it does."""
+        for exchange in list(self.road.exchanges):
+            exchange.spend()
+
+    def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
     def _read(self) -> Config:
         if self._file is None:
@@ -493,6 +570,7 @@ class Proxy:
             routes=compiled.routes,
             pools=Pools(config.pools, self._means, before.pools if before else None),
             parents=Parents(forward, self._means, before.parents if before else None),
+            pages=compiled.pages,
         )
 
     def _open_log(self, config: Config) -> AccessLog:

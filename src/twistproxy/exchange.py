@@ -45,7 +45,10 @@ from twistproxy.http.ranges import Parts, Span
 from twistproxy.http.uri import Target
 from twistproxy.http.variants import selects
 from twistproxy.net.relay import Relay
+from twistproxy.policy import limits as limits_of
 from twistproxy.policy.edits import FieldEdits
+from twistproxy.policy.limits import Admission, Limit
+from twistproxy.policy.parked import Answer, Waiting
 from twistproxy.policy.plan import DEFAULT, Verdict
 from twistproxy.policy.rules import Compiled
 from twistproxy.road import NAME, Road, Service
@@ -144,6 +147,14 @@ class Exchange:
     _pending: tuple[tuple[str, Verdict], ...] = ()  # verdicts that wait for the response
     _edits: tuple[FieldEdits, ...] = ()  # of what the client gets
     _credentials = False  # a rule gave it some: it is for nobody else
+    _verdicts: tuple[
+        tuple[str, Verdict], ...
+    ] = ()  # of the sides so far, that are more than a word
+    _admission: Admission | None = None  # what it counts for
+    _retry_after: float | None = None  # seconds, where a limit refused it
+    _parked: tuple[Waiting, Verdict, str, Iterator[str]] | None = None  # an operator is asked
+    _asked_since: float | None = None  # one was, under another policy
+    _page: str | None = None  # of the rule that decided
     _asked = 0
     _attempts = 1
     _key: Key | None = None
@@ -224,8 +235,12 @@ class Exchange:
             return
         if self.road.identify is not None:
             self.user, self.groups = self.road.identify(self)
-        verdicts = []
-        for side in self.service.sides(self):
+        self._verdicts = ()
+        self._judge(iter(self.service.sides(self)))
+
+    def _judge(self, sides: Iterator[str]) -> None:
+        """By the rules of these sides, one after the other."""
+        for side in sides:
             # The target is there, though not for as long as the policy's Question promises.
             verdict = self.generation.policy.decide(self, side)  # type: ignore[arg-type]
             if verdict.action == "look up":
@@ -233,24 +248,116 @@ class Exchange:
                 return
             if verdict.shadows:
                 self._say_what_would_be(verdict)
-            if verdict.action != "allow":
+            if verdict.action == "ask":
+                if not self._ask_operator(verdict, side, sides):
+                    return
+            elif verdict.action != "allow":
                 self.rule = verdict.rule
                 self._turn_away(verdict)
                 return
-            if self.rule is None or verdict.rule != DEFAULT:
-                self.rule = verdict.rule
-            if verdict.steps or verdict.pending:
-                verdicts.append((side, verdict))
-        for side, verdict in verdicts:
-            if verdict.pending:
-                self._pending = (*self._pending, (side, verdict))
-            for step in verdict.steps:
-                if not self._step(step):
-                    return
+            self._passed_by(verdict, side)
+        self._go_in()
+
+    def _passed_by(self, verdict: Verdict, side: str) -> None:
+        if self.rule is None or verdict.rule != DEFAULT:
+            self.rule = verdict.rule
+        if verdict.steps or verdict.pending:
+            self._verdicts = (*self._verdicts, (side, verdict))
+
+    def _go_in(self) -> None:
+        """All rules let it pass: now what those say that continue."""
+        request, verdicts = self.request, self._verdicts
+        assert request is not None
+        if verdicts:
+            limits = [
+                limit for _, verdict in verdicts for step in verdict.steps for limit in step.limits
+            ]
+            if limits and not self._enter(limits):
+                return
+            self._pending = tuple(each for each in verdicts if each[1].pending)
+            for _, verdict in verdicts:
+                for step in verdict.steps:
+                    if not self._step(step):
+                        return
         if request.method in _COUNTED and hops.max_forwards(request.fields) == 0:
             self._answer_as_the_last(request)
             return
         self.look_up()
+
+    def _enter(self, limits: list[Limit]) -> bool:
+        """Whether all limits let it pass: then it counts for each."""
+        now = self.road.clock.seconds()
+        admission = limits_of.enter(limits, self, now)  # type: ignore[arg-type]
+        if isinstance(admission, Admission):
+            self._admission = admission
+            return True
+        self.rule = admission.rule
+        self._retry_after = admission.retry_after
+        self.fail(errors.limit_reached(admission.template, **admission.details))
+        return False
+
+    def spend(self) -> None:
+        """Count what it has used so far; it is ended where that is too much."""
+        relay = self._relay
+        if self._admission is not None and not self.ended:
+            sent = 0 if relay is None else relay.sent_right + relay.sent_left
+            total = self.bytes_in + self.bytes_out + sent
+            refusal = self._admission.spend(total, self.road.wall())
+            if refusal is not None:
+                self.rule = refusal.rule
+                self.error = "http_request_denied"
+                self.abort()
+
+    def _ask_operator(self, verdict: Verdict, side: str, sides: Iterator[str]) -> bool:
+        """Whether an answer stands that allows it; else it waits, or is over."""
+        assert verdict.ask is not None
+        answer = self.road.parked.ask(
+            self,  # type: ignore[arg-type]
+            side,
+            verdict.rule,
+            verdict.ask,
+            self,
+            self._asked_since,
+        )
+        if isinstance(answer, Answer):
+            return self._granted(answer, verdict)
+        self._parked = answer, verdict, side, sides
+        if not self._body_ended:
+            self.stream.pause_request()
+        return False
+
+    def _granted(self, answer: Answer, verdict: Verdict) -> bool:
+        if not answer.allowed:
+            assert self.target is not None
+            self.rule, self._page = verdict.rule, verdict.page
+            what = self.target.host if self.side == "forward" else "This"
+            problem = errors.NOT_GRANTED.about(what=what, why=answer.text)
+            self.fail(problem.as_status(verdict.status))
+        return answer.allowed
+
+    def answered(self, answer: Answer) -> None:
+        """An operator has, or nobody did in time."""
+        parked, self._parked = self._parked, None
+        assert parked is not None
+        _, verdict, side, sides = parked
+        if self._granted(answer, verdict):
+            if not self._body_ended:
+                self.stream.resume_request()
+            self._passed_by(verdict, side)
+            self._judge(sides)
+
+    def reconsider(self) -> None:
+        """There is another policy, while it waits to be answered."""
+        parked, self._parked = self._parked, None
+        assert parked is not None
+        assert self.target is not None
+        self._asked_since = parked[0].since
+        self.generation = self.road.generation
+        self.rule = None
+        self.service.rewritten(self, self.target)  # routes may be others, too
+        if not self._body_ended:
+            self.stream.resume_request()
+        self.admit()
 
     def _look_up_addresses(self) -> None:
         """A rule asks for the target's addresses: judge again when they are there."""
@@ -336,6 +443,7 @@ class Exchange:
         if self._asked or self._reading is not None:  # it was the response that decided
             self._dissolve_flight()
             self._leg_done()
+        self._page = verdict.page
         if verdict.location is not None:
             problem = errors.REDIRECTED.as_status(verdict.status)
             location = verdict.location.encode("ascii", "ignore")
@@ -1125,18 +1233,27 @@ class Exchange:
 
     def _reply_page(self, problem: Problem, fields: Fields, location: str | None = None) -> None:
         request = self.request
-        content_type, body = pages.render(
-            problem,
-            accept=request.fields.get(b"accept") if request else None,
-            request_id=self.request_id,
-            proxy=NAME,
-            rule=self.rule,
-            location=location,
-            cloak=self.service.cloaks(self),
+        target = self.target
+        about = pages.About(
+            self.request_id,
+            NAME,
+            self.rule,
+            location,
+            self._retry_after,
+            "" if target is None else target.url,
+            "" if target is None else target.host,
+            self.client,
+            self.user,
         )
-        fields.add(b"Content-Type", content_type)
-        fields.add(b"Content-Length", b"%d" % len(body))
-        fields.add(b"Cache-Control", b"no-store")
+        lines, body = pages.tell(
+            problem,
+            about,
+            None if request is None else request.fields,
+            cloak=self.service.cloaks(self),
+            own=self.generation.pages,
+            page=self._page,
+        )
+        fields.append(*lines)
         if request is not None and request.method == b"HEAD":
             body = b""
         self._start(Response(problem.status, fields), len(body), body)
@@ -1270,6 +1387,11 @@ class Exchange:
         if relay is not None:
             relay.abort()
         self._replay = self._held = self._stale = None
+        if self._parked is not None:
+            self._parked[0].leave()
+            self._parked = None
+        if self._admission is not None:
+            self._admission.leave(self.bytes_in + self.bytes_out, self.road.wall())
         if self._reading is not None:
             self._reading.leave()
             self._reading = None

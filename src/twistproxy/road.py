@@ -14,11 +14,13 @@ from twistproxy.config.model import Config
 from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request, Response
+from twistproxy.http.pages import NO_PAGES, OwnPages
 from twistproxy.http.uri import Target
 from twistproxy.net.names import Names
 from twistproxy.net.sendfile import Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
+from twistproxy.policy.parked import Parked
 from twistproxy.policy.plan import Plan
 from twistproxy.upstream.parents import Parents
 from twistproxy.upstream.pool import Pools
@@ -50,6 +52,7 @@ class Generation:
     routes: RouteTable
     pools: Pools
     parents: Parents
+    pages: OwnPages = NO_PAGES
 
 
 @define
@@ -91,6 +94,7 @@ class Road:
     splicer: Splicer
     sender: Sender
     names: Names
+    parked: Parked
     identify: Callable[[Exchange], Identity] | None = None
 
 

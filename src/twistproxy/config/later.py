@@ -22,16 +22,15 @@ def _names(text: str) -> frozenset[str]:
 
 #: Keys, by the table they stand in.
 KEYS: dict[type, frozenset[str]] = {
-    Config: _names("resolver errors"),
+    Config: _names("resolver"),
     Forward: _names("socks socks_ports users tokens source pac"),
     Parent: _names("ports users check resolve sticky"),
     Policy: _names("lists"),
-    Rule: _names("page rate concurrency bandwidth quota parent pool source ask"),
+    Rule: _names("bandwidth parent pool source"),
 }
 
 #: Values, by their table and key.
 VALUES: dict[tuple[type, str], frozenset[str]] = {
-    (Rule, "action"): _names("ask"),
     (AccessLog, "format"): _names("squid"),
 }
 

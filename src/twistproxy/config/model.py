@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Literal, NamedTuple, NewType
 
 from attrs import Factory, field, frozen
 
@@ -28,6 +28,7 @@ Method = Annotated[str, "method"]
 FieldName = Annotated[str, "field name"]
 FieldValue = Annotated[str, "field value"]
 TimeZone = Annotated[str, "time zone"]
+By = Annotated[str, "by"]
 Bound = Annotated[str, "bound"]
 Host = Annotated[str, "host"]
 HostPattern = Annotated[str, "host pattern"]
@@ -38,6 +39,14 @@ RedisUrl = Annotated[str, "redis url"]
 Location = Annotated[str, "location"]
 Output = Annotated[str, "file or -"]
 ReadableFile = Annotated[Path, "readable"]
+
+
+class RequestRate(NamedTuple):
+    """So many times in so many seconds, written "5/s"."""
+
+    times: int
+    seconds: float
+
 
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
@@ -375,8 +384,8 @@ class When:
     time: tuple[str, ...] | None = field(
         default=None,
         metadata=_help(
-            "``Mon-Fri 09:00-17:00``, or every day ``22:00-06:00``, through the night; the clock is "
-            "``timezone``'s."
+            "``Mon-Fri 09:00-17:00``, or every day ``22:00-06:00``, through the night; the "
+            "clock is ``timezone``'s."
         ),
     )
     resolved: tuple[Network, ...] | None = field(
@@ -410,6 +419,56 @@ class Rewrite:
 
 
 @frozen(kw_only=True)
+class Rate:
+    """Requests in a time, by GCRA; one too many gets a 429."""
+
+    limit: RequestRate = field(metadata=_help("So many in a time."))
+    burst: Count = field(
+        default=Factory(lambda rate: rate.limit.times, takes_self=True),
+        metadata=_help("How many may come at once.", default="the number of ``limit``"),
+    )
+    by: By = field(default="client", metadata=_help("Whose requests are counted together."))
+
+
+@frozen(kw_only=True)
+class Concurrency:
+    """Requests and open tunnels at once; one too many gets a 429."""
+
+    limit: Count = field(metadata=_help("So many."))
+    by: By = field(default="client", metadata=_help("Whose are counted together."))
+
+
+@frozen(kw_only=True)
+class Quota:
+    """What may be used up in an hour, a day or a month of the calendar, in ``when.timezone``; what
+    was used outlives a restart. One of ``requests``, ``bytes`` and ``minutes``.
+    """
+
+    requests: Count | None = field(default=None, metadata=_help("So many requests."))
+    bytes: PositiveSize | None = field(
+        default=None, metadata=_help("So many bytes of bodies, both ways together.")
+    )
+    minutes: Count | None = field(
+        default=None,
+        metadata=_help("So many minutes in which there was a request, or a tunnel was open."),
+    )
+    per: Literal["hour", "day", "month"] = field(metadata=_help("In what time."))
+    by: By = field(default="client", metadata=_help("Whose use is counted together."))
+
+
+@frozen(kw_only=True)
+class Ask:
+    """What a request waits for that has to ask an operator."""
+
+    timeout: PositiveDuration = field(
+        default=Duration(30.0), metadata=_help("So long an operator has to answer.")
+    )
+    default: Literal["allow", "deny"] = field(
+        default="deny", metadata=_help("What becomes of it then.")
+    )
+
+
+@frozen(kw_only=True)
 class Rule:
     """What to do with the requests that it is for; the first rule that matches decides."""
 
@@ -419,8 +478,11 @@ class Rule:
     )
     when: When = When()
     unless: When | None = None
-    action: Literal["allow", "deny", "redirect", "continue"] = field(
-        metadata=_help("What to do. ``continue`` edits or limits, and the rules after it decide.")
+    action: Literal["allow", "deny", "redirect", "continue", "ask"] = field(
+        metadata=_help(
+            "What to do. ``continue`` edits or limits, and the rules after it decide; ``ask`` "
+            "waits for an operator's answer."
+        )
     )
     status: int = field(
         default=Factory(lambda rule: 302 if rule.action == "redirect" else 403, takes_self=True),
@@ -457,6 +519,16 @@ class Rule:
         default=(), metadata=_help("Fields that the client doesn't get.")
     )
     rewrite: Rewrite | None = None
+    rate: Rate | None = None
+    concurrency: Concurrency | None = None
+    quota: Quota | None = None
+    ask: Ask = Ask()
+    page: str | None = field(
+        default=None,
+        metadata=_help(
+            "The page in place of the usual one, in ``errors.pages`` or beside this file."
+        ),
+    )
 
 
 @frozen(kw_only=True)
@@ -524,6 +596,18 @@ class Log:
 
 
 @frozen(kw_only=True)
+class Errors:
+    """How a person is told what went wrong."""
+
+    pages: Path = field(
+        metadata=_help(
+            "A folder with pages for them: ``403.html``, ``4xx.html``, ``403.de.html`` …; see the "
+            "guide to the policy."
+        )
+    )
+
+
+@frozen(kw_only=True)
 class Config:
     """A whole file. With neither ``[forward]`` nor ``[reverse]`` the forward proxy runs with its
     defaults; otherwise just the tables that are there run.
@@ -542,6 +626,7 @@ class Config:
     limits: Limits = Limits()
     cache: Cache = Cache()
     policy: Policy = Policy()
+    errors: Errors | None = None
     manhole: Manhole | None = None
     admin: Admin | None = None
     log: Log = Log()

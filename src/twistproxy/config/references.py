@@ -116,13 +116,13 @@ def _rule(where: Where, rule: Table) -> Iterator[Fault]:
     action, status = rule.get("action"), rule.get("status")
     if action == "redirect" and "location" not in rule:
         yield Fault((*where, "location"), 'a redirect needs it: location = "https://…"')
-    if action in ("allow", "deny", "continue") and "location" in rule:
+    if action in ("allow", "deny", "continue", "ask") and "location" in rule:
         yield Fault((*where, "location"), f"{action} has no location; redirect has")
     if isinstance(status, int):
         if action in ("allow", "continue"):
             yield Fault((*where, "status"), f"{action} has no status; deny and redirect have")
-        if action == "deny" and not 400 <= status <= 599:
-            yield Fault((*where, "status"), f"{status} is not from 400 to 599, as deny needs")
+        if action in ("deny", "ask") and not 400 <= status <= 599:
+            yield Fault((*where, "status"), f"{status} is not from 400 to 599, as {action} needs")
         if action == "redirect" and status not in REDIRECTS:
             yield Fault(
                 (*where, "status"), f"{status} doesn't redirect; 301, 302, 303, 307, 308 do"
@@ -137,6 +137,24 @@ def _rule(where: Where, rule: Table) -> Iterator[Fault]:
     if action in ("allow", "deny", "redirect", "ask"):
         for key in steps:
             yield Fault((*where, key), f'is for action = "continue", not {shown(action)}')
+    for key in ("when", "unless"):
+        conditions = rule.get(key)
+        if isinstance(conditions, dict) and (late := sorted(LATE & conditions.keys())):
+            for step in steps:
+                if step not in WITH_THE_RESPONSE:
+                    yield Fault(
+                        (*where, step),
+                        f"is done before there is a response, whose {late[0]} is asked",
+                    )
+    if "ask" in rule and action in ("allow", "deny", "redirect", "continue"):
+        yield Fault((*where, "ask"), f'is for action = "ask", not {shown(action)}')
+    if "page" in rule and action in ("allow", "redirect"):
+        yield Fault((*where, "page"), f"{action} has no page")
+    quota = rule.get("quota")
+    if isinstance(quota, dict):
+        units = [unit for unit in ("requests", "bytes", "minutes") if unit in quota]
+        if len(units) != 1:
+            yield Fault((*where, "quota"), "needs one of requests, bytes and minutes")
     for key in EDITS:
         yield from _edit((*where, key), rule.get(key))
     for key in ("when", "unless"):
@@ -144,6 +162,10 @@ def _rule(where: Where, rule: Table) -> Iterator[Fault]:
         if key == "unless" and conditions == {}:
             yield Fault((*where, key), "without a condition it vetoes every request")
         yield from _when((*where, key), conditions)
+        if isinstance(conditions, dict) and "timezone" in conditions:
+            of_quota = key == "when" and "quota" in rule
+            if not of_quota and "time" not in conditions:
+                yield Fault((*where, key, "timezone"), "is the time's; there is none")
 
 
 def _edit(where: Where, names: Any) -> Iterator[Fault]:
@@ -175,8 +197,6 @@ def _when(where: Where, conditions: Any) -> Iterator[Fault]:
             yield Fault((*where, name), "an empty list matches nothing")
         if any_of == {} or (isinstance(any_of, list) and {} in any_of):
             yield Fault((*where, name), "an empty table matches everything")
-    if isinstance(conditions, dict) and "timezone" in conditions and "time" not in conditions:
-        yield Fault((*where, "timezone"), "is the time's; there is none")
 
 
 def _or(words: Collection[str]) -> str:
@@ -193,14 +213,28 @@ EDITS = (
     "remove_response",
 )
 #: What a rule that continues does.
-STEPS = (*EDITS, "rewrite")
+STEPS = (*EDITS, "rewrite", "rate", "concurrency", "quota")
+#: Conditions that the response decides, and what a rule can still do then.
+LATE = frozenset({"content_type", "length"})
+WITH_THE_RESPONSE = frozenset({"set_response", "add_response", "remove_response"})
 #: What a CONNECT, whose content nobody sees, can't be asked.
 NOT_OF_TUNNELS = frozenset({"content_type", "cookie", "length", "path", "query", "scheme", "url"})
 #: Fields of one connection, and of framing (RFC 9110 §7.6.1, RFC 9112 §6), and those that decide
 #: where a request goes (§7.2).
 OURS = frozenset(
-    "connection content-length host keep-alive proxy-authenticate proxy-authorization"
-    " proxy-connection te trailer transfer-encoding upgrade".split()
+    [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 #: RFC 9110 §15.4: those that send a client to Location.
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -113,6 +113,8 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.Name: Kind("a name of printable ASCII characters", name),
         model.Method: Kind('a method such as "GET"', method),
         model.FieldName: Kind('a field\'s name such as "Cache-Tag"', method),
+        model.RequestRate: Kind('a rate such as "5/s", "100/m" or "1000/h"', rate),
+        model.By: Kind('"client", "user", "host" or "header:NAME"', by),
         model.TimeZone: Kind('a time zone such as "Europe/Stockholm"', time_zone),
         model.Bound: Kind('a length such as ">10MiB", "<=64KiB" or "1MB"', bound),
         model.FieldValue: Kind("a field's value: visible ASCII, inner spaces", field_value),
@@ -243,6 +245,28 @@ def bound(value: object) -> str:
     """A size, what is compared with it before it; as written."""
     text = str(size(value)) if isinstance(value, int) else string(value)
     size(re.sub("^(>=|>|<=|<) *", "", text))
+    return text
+
+
+def rate(value: object) -> model.RequestRate:
+    text = string(value)
+    found = re.fullmatch(r"([0-9]{1,9})/(s|m|h|d)", text)
+    if not found or not int(found[1]):
+        nearly = re.fullmatch(r"\s*([1-9][0-9]{0,8})\s*(?:(?:/|per)\s*([smhd])[a-z]*)?\s*", text)
+        if nearly:
+            meant = shown(f"{nearly[1]}/{nearly[2] or 's'}")
+            raise ValueError(f"{shown(text)} is not a rate; did you mean {meant}?")
+        raise ValueError
+    return model.RequestRate(int(found[1]), DURATIONS[found[2]])
+
+
+def by(value: object) -> str:
+    text = string(value)
+    kind, _, header = text.partition(":")
+    if text not in ("client", "user", "host") and not (
+        kind == "header" and TOKEN.fullmatch(header)
+    ):
+        raise ValueError
     return text
 
 

@@ -9,6 +9,14 @@ rules        one rule compiled: what must hold, and what it then does
 index        which rules can match at all
 explanation  why: each rule that was considered, and what decided it
 edits        what `continue` rules change in requests and responses
+patterns     RE2, for conditions
+countries    where addresses are
+desk         the policy as its operator sees it: explain, recent, top, learn
+asking       a question, and its answer, in words
+testing      assertions about verdicts
+learning     the smallest allow-list for what was seen
+parked       exchanges that wait for an operator's answer
+answers      answers that stand
 limits/      what they count: rates, concurrency, quotas, bandwidth
 lists/       formats of lists, and look-ups in them
 conditions/  what `when` and `unless` can ask, one condition a file
@@ -28,6 +36,8 @@ from twistproxy.http.message import Request, Response
 from twistproxy.http.uri import Target
 
 if TYPE_CHECKING:
+    from twistproxy.config.model import Ask, Rule
+    from twistproxy.policy.limits import Limit
     from twistproxy.policy.rules import Compiled
 
 #: What is not known of a question from the start.
@@ -78,6 +88,8 @@ class Verdict:
     response will decide, for which `otherwise` waits: the verdict if none of them holds.
     shadows: those that would have decided, were they no shadows.
 
+    ask: how long an operator is waited for, where one is asked.
+
     "look up" is no decision: ask again when the target's addresses are known.
     """
 
@@ -90,6 +102,7 @@ class Verdict:
     pending: tuple[Compiled, ...] = ()
     otherwise: Verdict | None = None
     shadows: tuple[Compiled, ...] = ()
+    ask: Ask | None = None
 
 
 class Lookup(Protocol):
@@ -102,17 +115,22 @@ def _nowhere(_: str) -> None:
     return None
 
 
+def _none(_: Rule) -> tuple[Limit, ...]:
+    return ()
+
+
 @frozen
 class Means:
-    """What conditions are made of besides their values.
+    """What conditions and rules are made of besides their values.
 
-    lists: by name. countries: the ISO code of an address' country, None where unknown. timezone:
-    what stands beside `time`; None: the system's.
+    limits: those of a rule. lists: by name. countries: the ISO code of an address' country, None
+    where unknown. timezone: what stands beside `time`; None: the system's.
     """
 
     lists: Mapping[str, Lookup] = {}
     countries: Callable[[str], str | None] = _nowhere
     timezone: str | None = None
+    limits: Callable[[Rule], tuple[Limit, ...]] = _none
 
 
 class Condition(Protocol):

@@ -251,7 +251,8 @@ def _may_change(verdict: Verdict, pending: list[Compiled]) -> bool:
 def _verdict(rule: Rule) -> Verdict:
     if rule.action == "allow" or rule.action == "continue":
         return Verdict("allow", rule.name)
-    return Verdict(rule.action, rule.name, rule.status, rule.location)
+    ask = rule.ask if rule.action == "ask" else None
+    return Verdict(rule.action, rule.name, rule.status, rule.location, rule.page, ask=ask)
 
 
 def compile_policy(config: Policy, before: Plan | None = None, means: Means | None = None) -> Plan:
@@ -262,7 +263,8 @@ def compile_policy(config: Policy, before: Plan | None = None, means: Means | No
     """
     known = {rule.name: rule for rule in before.rules} if before else {}
     faults: list[Fault] = []
-    named = Named(config.conditions, means or Means(), faults)
+    means = means or Means()
+    named = Named(config.conditions, means, faults)
     named.make_all()
     rules: list[Compiled] = []
     for place, rule in enumerate(config.rule):
@@ -281,7 +283,9 @@ def compile_policy(config: Policy, before: Plan | None = None, means: Means | No
             unless = named.compiled(rule.unless, (*where, "unless"))
         hits = earlier.hits if earlier and earlier.rule == rule else Hits()
         verdict = _verdict(rule)
-        rules.append(Compiled(place, rule, when, unless, verdict, edits, text_of(rule), hits))
+        limits = means.limits(rule)
+        text = text_of(rule)
+        rules.append(Compiled(place, rule, when, unless, verdict, edits, limits, text, hits))
     if faults:
         raise PolicyError(faults)
     status = 403 if config.default == "deny" else 0

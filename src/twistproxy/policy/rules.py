@@ -7,7 +7,7 @@ false, unknown and true is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from attrs import define, evolve, frozen
@@ -17,6 +17,7 @@ from twistproxy.config.model import Rule, When
 from twistproxy.policy import Condition, Means, Need, Question, Verdict
 from twistproxy.policy.conditions import CONDITIONS
 from twistproxy.policy.edits import Edits
+from twistproxy.policy.limits import Limit
 
 #: The answers of `holds`. The last two: not known before that is.
 NO: Final = 0
@@ -40,9 +41,11 @@ class Asked:
     def holds(self, question: Question) -> int:
         if self.needs == "addresses" and question.addresses is None:
             return AFTER_LOOKUP
-        if self.needs == "response" and question.response is None:
-            # A tunnel brings none that could be judged.
-            return NO if question.method == "CONNECT" else AFTER_RESPONSE
+        if self.needs == "response":
+            if question.method == "CONNECT":
+                return NO  # a tunnel brings none that could be judged
+            if question.response is None:
+                return AFTER_RESPONSE
         return YES if self.condition.holds(question) else NO
 
     def seen(self, question: Question) -> str:
@@ -158,6 +161,7 @@ class Compiled:
     unless: All | None
     verdict: Verdict
     edits: Edits | None
+    limits: tuple[Limit, ...]
     text: str
     hits: Hits
 
@@ -274,7 +278,3 @@ def _one(value: object) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{name}={pattern}" for name, pattern in value.items())
     return str(value)
-
-
-#: Makes the limits of a rule.
-LimitsOf = Callable[[Rule], tuple[Any, ...]]
