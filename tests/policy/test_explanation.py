@@ -56,3 +56,19 @@ def test_of_many_rules_those_that_hold_are_shown() -> None:
 
 def test_without_rules_the_default_is_all_there_is_to_say() -> None:
     assert repr(plan().explain(ask("http://a/"), "forward")) == "allow by default (forward)"
+
+
+def test_what_is_not_known_yet_is_no_reason_and_is_told() -> None:
+    inside = When(resolved=(ip_network("10.0.0.0/8"),), host=(".a.example",))
+    rules = plan(
+        rule("inside", when=inside),
+        rule("large", when=When(content_type=("video/*",))),
+        rule("spared", when=When(resolved=inside.resolved), unless=When(method=("GET",))),
+    )
+    lines = repr(rules.explain(ask("http://b.example/"), "forward")).splitlines()
+    assert lines[1].endswith("no             host .a.example; it is b.example")
+    assert lines[2].endswith("not known yet  asks for the response, which is not there yet")
+    assert lines[3].endswith("no             its unless: method GET")
+    assert lines[4] == "allow by default (forward); not known yet: large"
+    asked = rules.explain(ask("http://x.a.example/"), "forward")
+    assert [each.holds for each in asked.considered] == [None, None, False]

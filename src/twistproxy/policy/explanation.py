@@ -7,7 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from twistproxy.policy import Question, Verdict
-from twistproxy.policy.rules import AFTER_LOOKUP, AFTER_RESPONSE, YES, Compiled, any_of
+from twistproxy.policy.rules import AFTER_LOOKUP, AFTER_RESPONSE, NO, YES, Compiled, any_of
 from twistproxy.tables import table
 
 _UNKNOWN: Final = {
@@ -20,25 +20,43 @@ _SHOWN: Final = 50
 
 @frozen
 class Considered:
-    """One rule. holds: None where that can't be known yet. why: the condition that decided it."""
+    """One rule, and what it said; its words are made on demand: of thousands few are shown."""
 
-    rule: str
-    action: str
-    holds: bool | None
-    why: str
+    _compiled: Compiled
+    _answer: int
+    _question: Question
 
     @classmethod
     def of(cls, rule: Compiled, answer: int, question: Question) -> Considered:
-        action = f"({rule.rule.action})" if rule.rule.shadow else rule.rule.action
-        if answer in _UNKNOWN:
-            return cls(rule.name, action, None, _UNKNOWN[answer])
-        if answer == YES:
-            return cls(rule.name, action, True, rule.text)
-        failed = rule.when.failed(question)
+        return cls(rule, answer, question)
+
+    @property
+    def rule(self) -> str:
+        return self._compiled.name
+
+    @property
+    def action(self) -> str:
+        """In brackets that of a shadow."""
+        rule = self._compiled.rule
+        return f"({rule.action})" if rule.shadow else rule.action
+
+    @property
+    def holds(self) -> bool | None:
+        """None where that can't be known yet."""
+        return None if self._answer in _UNKNOWN else self._answer == YES
+
+    @property
+    def why(self) -> str:
+        """The condition that decided it."""
+        if self._answer in _UNKNOWN:
+            return _UNKNOWN[self._answer]
+        rule, question = self._compiled, self._question
+        if self._answer == YES:
+            return rule.text
+        failed = next((one for one in rule.when.asked if one.holds(question) == NO), None)
         if failed is None:
-            return cls(rule.name, action, False, f"its unless: {rule.text.partition('unless ')[2]}")
-        asked = f"{failed.key} {any_of(failed.values)}"
-        return cls(rule.name, action, False, f"{asked}; it is {failed.seen(question)}")
+            return f"its unless: {rule.text.partition('unless ')[2]}"
+        return f"{failed.key} {any_of(failed.values)}; it is {failed.seen(question)}"
 
 
 @frozen
