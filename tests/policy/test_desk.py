@@ -11,8 +11,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from questions import ask, connect, plan, rule
-from twistproxy.config.model import Config, Forward, Policy, Reverse, When
+from twistproxy.config.model import Config, Forward, Policy, Rate, RequestRate, Reverse, When
+from twistproxy.policy import Means
 from twistproxy.policy.desk import Desk
+from twistproxy.policy.limits.limits import Limits
 from twistproxy.policy.plan import Plan, compile_policy
 
 ADS = rule("no-ads", when=When(host=(".ads.example",)))
@@ -83,6 +85,22 @@ def test_asking_why_counts_nothing(now: Generations, desk: Desk) -> None:
     desk.explain("http://x.ads.example/")
     assert now.current.policy.totals.decisions == 0
     assert repr(desk.recent()) == "No rule has decided anything yet."
+
+
+def test_what_is_left_of_limits(now: Generations, desk: Desk) -> None:
+    rate = Rate(limit=RequestRate(5, 1.0), by="header:X-Key")
+    rules = (rule("slow", "continue", rate=rate), rule("late", when=When(host=("b",))))
+    limits = Limits()
+    now.current = Current(compile_policy(Policy(rule=rules), None, Means(limits=limits.of)))
+    (limit,) = limits.of(rules[0])
+    spent = desk.explain("http://a/", header={"X-Key": "1"}).question
+    limit.enter(limit.key(spent), 0.0, 0.0)
+    lines = repr(desk.explain("http://b/", header={"X-Key": "1"})).splitlines()
+    assert lines[-2:] == [
+        "deny by late (forward), status 403, after slow",
+        "slow: 4 of 5 at once left, 5 a second",
+    ]
+    assert "slow: 5 of 5 at once left" in repr(desk.explain("http://b/"))
 
 
 def test_recent(now: Generations, desk: Desk) -> None:

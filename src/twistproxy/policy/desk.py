@@ -104,11 +104,7 @@ class Desk:
             current.policy, current.config, url, now=self._wall(), ports=self._ports(), **words
         )
         now, question = self._clock.seconds(), told.question
-        limits = [
-            limit
-            for step in told.explanation.verdict.steps
-            for limit in getattr(step, "limits", ())
-        ]
+        limits = [limit for step in told.explanation.verdict.steps for limit in step.limits]
         standing = (
             f"{limit.rule}: {limit.standing(limit.key(question), now, question.at)}"
             for limit in limits
