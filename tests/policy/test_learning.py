@@ -208,7 +208,7 @@ def test_what_was_learned_is_told() -> None:
     told = repr(Learned(600.0, 9, 2, 1, "[[policy.rule]]"))
     assert told == (
         "# What was asked for in 600 s, in 9 requests.\n"
-        "# Left out: 2 of them, which a rule refuses.\n"
+        "# Left out: 2 of them, which a rule refuses or asks about.\n"
         "# Left out: 1 of them, for want of room.\n"
         '# To be pasted where [policy] has default = "deny".\n'
         "[[policy.rule]]"

@@ -127,9 +127,12 @@ class Desk:
 
     def top(self, count: int = 20) -> Top:
         """Which rules are hit most, and which never."""
-        plan = self._current().policy
-        hits = [(rule.name, rule.rule.action, rule.hits.count) for rule in plan.rules]
-        hits.append((DEFAULT, plan.snapshot()["default"], plan.default_hits))
+        current = self._current()
+        plan, default = current.policy, current.config.policy.default
+        hits: list[tuple[str, str, int]] = [
+            (rule.name, rule.rule.action, rule.hits.count) for rule in plan.rules
+        ]
+        hits.append((DEFAULT, default, plan.default_hits))
         hit = sorted((each for each in hits if each[2]), key=lambda each: -each[2])
         never = tuple(name for name, _, number in hits if not number and name != DEFAULT)
         return Top(tuple(hit[: max(0, count)]), never)

@@ -43,7 +43,7 @@ class Seen:
 class Notebook:
     """A `Watcher`: what was allowed, or denied by no more than the default. Bounded.
 
-    requests: all of them. refused: by rules, which will go on refusing them. more: of things that
+    requests: all of them. refused: by rules, which go on doing so, or left to an operator. more: of things that
     it had no room for.
     """
 
@@ -80,7 +80,7 @@ class Learned:
     def __repr__(self) -> str:
         lines = [f"# What was asked for in {self.seconds:.0f} s, in {self.requests} requests."]
         if self.refused:
-            lines.append(f"# Left out: {self.refused} of them, which a rule refuses.")
+            lines.append(f"# Left out: {self.refused} of them, which a rule refuses or asks about.")
         if self.more:
             lines.append(f"# Left out: {self.more} of them, for want of room.")
         if self.rules:
