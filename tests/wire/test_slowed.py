@@ -208,6 +208,16 @@ def test_the_client_is_lost(case: Case) -> None:
     assert case.stream.body == before
 
 
+def test_the_client_is_lost_after_all_was_said(case: Case) -> None:
+    case.slowed.start(OK, len(BODY), BODY)
+    case.slowed.finish()
+    case.slowed.over()
+    case.slowed.lost()
+    assert len(case.shaper) == 0
+    case.run(2)
+    assert case.stream.did == ["start"]
+
+
 def test_an_abort_waits_for_nothing(case: Case) -> None:
     case.slowed.start(OK, len(BODY), BODY)
     case.slowed.finish()

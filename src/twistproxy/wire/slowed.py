@@ -56,6 +56,12 @@ class SlowedStream:
         if self._then is None:
             self._drop()
 
+    def lost(self) -> None:
+        """The client has gone: nothing that is held is said."""
+        self._side = None
+        self._up.forget()
+        self._drop()
+
     def slow_down(self, relay: Relay) -> None:
         """The same limits for a tunnel."""
         relay.slow_down(Throttle(self._up.buckets), Throttle(self._down.buckets))
