@@ -96,10 +96,8 @@ def test_what_is_left_of_limits(now: Generations, desk: Desk) -> None:
     spent = desk.explain("http://a/", header={"X-Key": "1"}).question
     limit.enter(limit.key(spent), 0.0, 0.0)
     lines = repr(desk.explain("http://b/", header={"X-Key": "1"})).splitlines()
-    assert lines[-2:] == [
-        "deny by late (forward), status 403, after slow",
-        "slow: 4 of 5 at once left, 5 a second",
-    ]
+    assert lines[-2] == "deny by late (forward), status 403, after slow"
+    assert lines[-1].startswith("slow: 4 of 5 at once left")
     assert "slow: 5 of 5 at once left" in repr(desk.explain("http://b/"))
 
 

@@ -43,8 +43,8 @@ class Seen:
 class Notebook:
     """A `Watcher`: what was allowed, or denied by no more than the default. Bounded.
 
-    requests: all of them. refused: by rules, which go on doing so, or left to an operator. more: of things that
-    it had no room for.
+    requests: all of them. refused: by rules, which go on doing so, or left to an operator.
+    more: of things that it had no room for.
     """
 
     seen: set[Seen] = field(factory=set)
