@@ -292,6 +292,8 @@ class Exchange:
             self._admission = admission
             return True
         self.rule = admission.rule
+        steps = [step for _, verdict in self._verdicts for step in verdict.steps]
+        self._page = next(step.rule.page for step in steps if step.name == admission.rule)
         self._retry_after = admission.retry_after
         self.fail(errors.limit_reached(admission.template, **admission.details))
         return False

@@ -21,6 +21,7 @@ from attrs import define, field
 from program import PATIENCE, in_ci
 
 PACKAGES = {
+    "chromium": "chromium",
     "curl": "curl",
     "nginx": "nginx-light",
     "squid": "squid",

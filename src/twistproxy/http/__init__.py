@@ -12,7 +12,10 @@ caching            what may be stored, and what is outdated by whom (RFC 9111)
   conditional      validators, 304 and HEAD
   ranges           parts of a body (RFC 9110 §14)
 cache_status       what our cache says it did (RFC 9211)
-errors, pages      what went wrong (RFC 9209), and how a person is told
+errors             what went wrong (RFC 9209)
+proxy_status       what our member of Proxy-Status says of it
+pages/             how a person is told
+negotiation        which of several the client would rather have (RFC 9110 §12.5)
 
 To add a rule of HTTP: a function here and a table of cases in tests/http/.
 """

@@ -214,12 +214,12 @@ def test_its_table() -> None:
     for _ in range(3):
         enter(both, question(), 0)
     assert repr(limits).splitlines() == [
-        "rule  kind   limit        by      keys  refused",
-        "slow  rate   1 a second   client     1        2",
-        "slow  quota  5 GiB a day  client     0        0",
+        "rule  kind   limit         by      keys  refused",
+        "slow  rate   1 per second  client     1        2",
+        "slow  quota  5 GiB a day   client     0        0",
     ]
     assert limits.standing(both, question(), 0) == [
-        "slow: 0 of 1 at once left, 1 a second",
+        "slow: 0 of 1 at once left, 1 per second",
         "slow: 5 GiB of 5 GiB a day left, until 2026-11-25 00:00",
     ]
 

@@ -92,18 +92,18 @@ def test_keys_are_counted_apart() -> None:
 
 def test_what_it_tells() -> None:
     limit = Rate("slow", 100, 60.0, 2, "client")
-    assert limit.standing("a", 0, 0) == "2 of 2 at once left, 100 a minute"
+    assert limit.standing("a", 0, 0) == "2 of 2 at once left, 100 per minute"
     assert passes(limit, 0)
-    assert limit.standing("a", 0, 0) == "1 of 2 at once left, 100 a minute"
+    assert limit.standing("a", 0, 0) == "1 of 2 at once left, 100 per minute"
     assert passes(limit, 0)
-    assert limit.standing("a", 0, 0) == "0 of 2 at once left, 100 a minute"
+    assert limit.standing("a", 0, 0) == "0 of 2 at once left, 100 per minute"
     refusal = limit.refuses("a", 0, 0)
     assert refusal is not None
-    assert refusal.text == "Requests are limited to 100 a minute; the next may come in 1 s."
+    assert refusal.text == "Requests are limited to 100 per minute; the next may come in 1 s."
     assert limit.snapshot() == {
         "rule": "slow",
         "kind": "rate",
-        "limit": "100 a minute",
+        "limit": "100 per minute",
         "by": "client",
         "keys": 1,
         "refused": 1,

@@ -16,8 +16,6 @@ telling.py.
 
 from __future__ import annotations
 
-from twistproxy.http.errors import Problem
-from twistproxy.http.fields import Fields
 from twistproxy.http.negotiation import JSON, prefers_html
 from twistproxy.http.pages.of_servers import (
     LONGEST,
@@ -40,25 +38,7 @@ __all__ = [
     "is_of_a_server",
     "prefers_html",
     "proxy_status",
-    "render",
     "tell",
     "tells_of_an_error",
     "without_page",
 ]
-
-
-def render(
-    problem: Problem,
-    *,
-    accept: bytes | None,
-    request_id: str,
-    proxy: str,
-    rule: str | None = None,
-    location: str | None = None,
-    cloak: bool = False,
-) -> tuple[bytes, bytes]:
-    """Content-Type and body that `tell` gives."""
-    about = About(request_id, proxy, rule, location)
-    asked = Fields() if accept is None else Fields([(b"Accept", accept)])
-    lines, body = tell(problem, about, asked, cloak=cloak)
-    return lines[0][2], body

@@ -202,7 +202,7 @@ GERMAN: Final = Words(
         "{what} is not allowed here.": "{what} ist hier nicht erlaubt.",
         "{what} is not allowed here: {why}.": "{what} ist hier nicht erlaubt: {why}.",
         **{
-            f"Requests are limited to {{limit}} a {period}; the next may come in {{wait}} s.": (
+            f"Requests are limited to {{limit}} per {period}; the next may come in {{wait}} s.": (
                 f"Erlaubt sind {{limit}} Anfragen pro {told}; die nächste geht in {{wait}} s."
             )
             for period, told in _PERIODS.items()

@@ -47,7 +47,7 @@ class Rate:
             self.rule,
             self.kind,
             wait,
-            f"Requests are limited to {{limit}} a {self._period}; the next may come in {{wait}} s.",
+            f"Requests are limited to {{limit}} per {self._period}; the next may come in {{wait}} s.",
             {"limit": str(self.limit), "wait": str(int(-(-wait // 1)))},
         )
 
@@ -72,7 +72,7 @@ class Rate:
 
     @property
     def text(self) -> str:
-        return f"{self.limit} a {self._period}"
+        return f"{self.limit} per {self._period}"
 
     def snapshot(self) -> dict[str, Any]:
         return {
