@@ -464,6 +464,7 @@ class Proxy:
             await self._manhole.stop()
         await self._api.stop()
         self.cache.warmer.stop()
+        self.policy.stop()
         if self._spending.running:
             self._spending.stop()
         await self.road.parked.close()
@@ -524,6 +525,7 @@ class Proxy:
         self.road.generation = generation
         self._limits.forget_unused(kept.policy.rule)
         self.road.parked.reconsider()
+        self.policy.follow()
         for server in _servers(before) - _servers(generation):
             server.close()
         logs.again(kept.log.level)

@@ -13,7 +13,7 @@ patterns     RE2, for conditions
 countries    where addresses are
 desk         the policy as its operator sees it: explain, recent, top, learn
 asking       a question, and its answer, in words
-testing      assertions about verdicts
+assertions   what verdicts are to be, in a file
 learning     the smallest allow-list for what was seen
 parked       exchanges that wait for an operator's answer
 answers      answers that stand
