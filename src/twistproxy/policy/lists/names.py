@@ -54,7 +54,8 @@ def _of_hosts(table: Table) -> Names:
 def _of_domains(table: Table) -> Names:
     """Each name and all below."""
     begins = table.begins
-    return Names(lambda host: begins(turned(unmapped(host))))
+    # `turned`, written out: a call costs as much as what it does.
+    return Names(lambda host: begins(f".{unmapped(host) if ':' in host else host}"[::-1]))
 
 
 def _of_adblock(table: Table) -> Names:

@@ -9,7 +9,7 @@ many labels a name has.
 Why no hashes: a name takes one for each of its labels, so they are no faster, and whoever can get
 names into a list could make some that collide. Here whole strings are compared: no answer is a
 guess. The buffer is a mapped file that another process wrote: a million domains are 18 MB of the
-page cache, and 8 MB for `_fences`, the first string of each block of lines.
+page cache, and 4 MB for the first string of each block of lines.
 
     gro.1-elpmaxe.\ngro.elpmaxe.\n…      `text` bytes, in blocks of lines
     gro.1-elpmaxe.\n…                    `fences` bytes: the first line of each block
@@ -29,8 +29,8 @@ from typing import Any, BinaryIO, Final
 #: Of the form above; others are made anew.
 VERSION: Final = 1
 
-_BLOCK: Final = 8  # lines: splitting them costs about as much as finding them
-_FENCES_MAX: Final = 1 << 17  # strings that are made in a few milliseconds
+_BLOCK: Final = 8  # lines, at least: splitting them costs about as much as finding them
+_FENCES_MAX: Final = 1 << 16  # strings that are made, and dropped, in a few milliseconds
 _HEAD_MAX: Final = 1 << 14
 
 
