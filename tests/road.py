@@ -53,8 +53,10 @@ from twistproxy.net.dial import Reason, Unreachable
 from twistproxy.net.sendfile import File, Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
+from twistproxy.net.throttle import Shaper
 from twistproxy.policy import Means as Rules
 from twistproxy.policy.answers import Answers
+from twistproxy.policy.limits.bandwidth import Bandwidths
 from twistproxy.policy.limits.limits import Limits as PolicyLimits
 from twistproxy.policy.parked import Parked
 from twistproxy.policy.plan import compile_policy
@@ -122,6 +124,7 @@ class Play:
         self.means = Means(self, self.sweep, self.terms, self.judge)  # type: ignore[arg-type]
         self.cache = Cache(MemoryStore(read.cache.memory), read.cache)
         self.limits = PolicyLimits()
+        self.bandwidths = Bandwidths(Shaper(self.clock))
         answers = Answers(Path("nowhere"), lambda work: succeed(None), self.wall)
         self.parked = Parked(answers, self.sweep, self.wall, self._later.append)
         self.road = Road(
@@ -155,7 +158,9 @@ class Play:
         return Generation(
             number=1,
             config=config,
-            policy=compile_policy(config.policy, means=Rules(limits=self.limits.of)),
+            policy=compile_policy(
+                config.policy, means=Rules(limits=self.limits.of, bandwidth=self.bandwidths.of)
+            ),
             routes=RouteTable(routes),
             pools=Pools(config.pools, self.means, before.pools if before else None),
             parents=Parents(parents, self.means),

@@ -752,7 +752,9 @@ def plain(value: object) -> bool:
 
 FIGURES = {
     "asks",
+    "bandwidths",
     "limits",
+    "lists",
     "quotas",
     "version", "compiled", "pid", "uptime", "reactor", "state", "generation", "exchanges", "cache",
     "policy", "pools", "parents", "destinations", "connections", "host_names", "targets",

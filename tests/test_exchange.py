@@ -2438,3 +2438,187 @@ def test_a_tunnel_that_waits_dials_nobody() -> None:
     play.parked.answer(asked.number, "once")
     play.after(0.25)
     play.did("dial a.test:443")
+
+
+# -- bandwidth -------------------------------------------------------------------------------------
+
+SLOW = """
+[forward]
+connect_ports = "any"
+[[policy.rule]]
+name = "slow"
+when = { host = [".slow.test"] }
+action = "continue"
+bandwidth = { limit = "1MiB/s", by = "client" }
+[[policy.rule]]
+name = "slow videos"
+when = { content_type = ["video/*"] }
+action = "continue"
+bandwidth = { limit = "1MiB/s", by = "client" }
+"""
+MIB = 1 << 20
+
+
+def paced(play: Play, seconds: float) -> None:
+    play.clock.pump([0.01] * round(seconds * 100))
+
+
+@pytest.mark.parametrize(
+    ("host", "fields"),
+    [("a.slow.test", ()), ("b.test", ("Content-Type: video/mp4",))],
+    ids=["by_host", "by_the_response"],
+)
+def test_an_answer_under_a_limit(host: str, fields: tuple[str, ...]) -> None:
+    play = Play(SLOW)
+    client = play.ask(f"GET http://{host}/ HTTP/1.1")
+    play.connect()
+    body = bytes(range(251)) * 8000
+    play.answer("200 OK", "Cache-Control: no-store", *fields, body=body)
+    assert len(client.got) < MIB // 4
+    paced(play, 1)
+    assert len(client.got) == pytest.approx(1.1 * MIB, rel=0.1)
+    paced(play, 1)
+    assert client.got == body
+    assert client.ended == "whole"
+    play.over(status=200)
+    assert len(play.clock.getDelayedCalls()) == 1, "the sweep's alone"
+
+
+def test_the_server_is_not_read_while_the_client_may_have_nothing() -> None:
+    play = Play(SLOW)
+    client = play.ask("GET http://a.slow.test/ HTTP/1.1")
+    play.connect()
+    play.answer("200 OK", f"Content-Length: {2 * MIB}", "Cache-Control: no-store")
+    play.done.clear()
+    play.wire.says(bytes(MIB // 2))
+    assert [what for what in play.done if "paused" in what]
+    client.stalls()
+    client.reads()
+    assert not [what for what in play.done if "resumed" in what], "the limit still holds"
+    paced(play, 0.5)
+    assert [what for what in play.done if "resumed" in what]
+    play.wire.says(bytes(MIB // 2))
+    client.goes()
+    assert len(play.clock.getDelayedCalls()) == 1, "nobody waits for who has gone"
+    play.over(error="client_lost")
+
+
+def test_a_request_under_a_limit() -> None:
+    play = Play(SLOW)
+    client = play.ask("POST http://a.slow.test/ HTTP/1.1", f"Content-Length: {3 * MIB}")
+    play.connect()
+    sent, start = 0, play.clock.seconds()
+    while sent < 3 * MIB or client.paused:
+        if client.paused:
+            play.clock.advance(0.01)
+        else:
+            client.sends(bytes(MIB // 16))
+            sent += MIB // 16
+    client.ends()
+    assert play.clock.seconds() - start == pytest.approx(3, rel=0.1)
+    play.answer("200 OK", body=b"thanks")
+    play.over(status=200)
+
+
+def test_a_tunnel_under_a_limit() -> None:
+    play = Play(SLOW)
+    client = play.ask("CONNECT a.slow.test:443 HTTP/1.1")
+    server = play.connect()
+    server.says(bytes(MIB // 2))
+    assert server.producerState == "paused"
+    assert client.wire is not None
+    client.wire.says(b"the other way")
+    paced(play, 0.6)
+    assert server.producerState == "producing"
+    server.closes()
+    client.wire.closes()
+    play.over(status=200)
+
+
+def test_hits_under_a_limit_wait_for_each_other() -> None:
+    play = Play(SLOW)
+    body = bytes(200 << 10)
+    play.exchange("GET http://a.slow.test/ HTTP/1.1", "Cache-Control: max-age=60", body=body)
+    paced(play, 1)
+    clients = [play.ask("GET http://a.slow.test/ HTTP/1.1") for _ in range(10)]
+    paced(play, 1)
+    assert sum(len(client.got) for client in clients) == pytest.approx(1.1 * MIB, rel=0.2)
+    paced(play, 1.2)
+    assert all(client.got == body for client in clients)
+    play.over(status=200, cached="hit")
+
+
+def test_without_a_limit_an_exchange_has_the_clients_own_stream() -> None:
+    play = Play(SLOW)
+    client = play.ask("GET http://other.test/ HTTP/1.1")
+    (exchange,) = play.road.exchanges
+    assert exchange.stream is client
+    play.connect()
+    play.answer("200 OK", body=b"hello")
+    play.over(status=200)
+
+
+def asked_of_an_operator(request: str, *fields: str, before: str = "") -> tuple[Play, Client]:
+    """Somebody waits; before: rules before the one that asks."""
+    rules = f'{before}[[policy.rule]]\nname = "ask"\naction = "ask"\n'
+    play = Play(f"[forward]\n{rules}")
+    return play, play.ask(request, *fields)
+
+
+def grant(play: Play) -> None:
+    (inquiry,) = play.parked.inquiries()
+    play.parked.answer(inquiry.number, "once")
+    play._turn()
+
+
+def test_a_body_that_waited_for_an_operator_goes_on_with_the_server_there() -> None:
+    """Read before, what is more than is kept would be lost."""
+    play, client = asked_of_an_operator("POST http://a.test/ HTTP/1.1", "Content-Length: 5")
+    play.did("pause")
+    grant(play)
+    play.did("dial a.test:80")
+    play.connect()
+    play.did("a.test:80#1 POST / HTTP/1.1", "resume")
+    client.sends(b"12345")
+    play.did("a.test:80#1 body 12345")
+
+
+def test_the_content_of_a_query_is_read_once_an_operator_lets_it_pass() -> None:
+    play, client = asked_of_an_operator("QUERY http://a.test/ HTTP/1.1", "Content-Length: 2")
+    play.did("pause")
+    grant(play)
+    play.did("resume")
+    client.sends(b"ab")
+    client.ends()
+    play.did("dial a.test:80")
+
+
+def test_a_client_that_has_ended_waits_for_no_operator() -> None:
+    play, client = asked_of_an_operator("CONNECT a.test:443 HTTP/1.1")
+    client._side.client_ended()
+    play.did("abort")
+    assert list(play.parked.inquiries()) == []
+    play.over(status=0)
+
+
+def test_who_may_pass_by_an_operator_still_has_the_response_looked_at() -> None:
+    play, _ = asked_of_an_operator(
+        "GET http://a.test/ HTTP/1.1",
+        before='[[policy.rule]]\nname = "no-programs"\naction = "deny"\n'
+        'when = { content_type = "application/x-msdownload" }\n',
+    )
+    play.did()
+    grant(play)
+    play.connect()
+    play.answer("200 OK", "Content-Type: application/x-msdownload", body=b"MZ")
+    play.over(status=403, rule="no-programs")
+
+
+def test_nothing_is_fetched_for_a_rule_about_the_response_that_would_spare_asking() -> None:
+    play, _ = asked_of_an_operator(
+        "GET http://a.test/ HTTP/1.1",
+        before='[[policy.rule]]\nname = "text"\naction = "allow"\n'
+        'when = { content_type = "text/plain" }\n',
+    )
+    play.did()
+    assert len(play.parked) == 1

@@ -7,18 +7,19 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -39,6 +40,7 @@ from twistproxy.http.errors import Problem
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request
 from twistproxy.http.pages import OwnPages
+from twistproxy.lists.lists import Lists
 from twistproxy.net import reactor as reactors
 from twistproxy.net import tls
 from twistproxy.net.addresses import Judge, own
@@ -47,9 +49,11 @@ from twistproxy.net.listen import ListenFailed, addresses, listen
 from twistproxy.net.sendfile import Sender
 from twistproxy.net.splice import Splicer
 from twistproxy.net.sweep import Sweep
+from twistproxy.net.throttle import Shaper
 from twistproxy.policy.answers import Answers
 from twistproxy.policy.countries import Countries
 from twistproxy.policy.desk import Desk as PolicyDesk
+from twistproxy.policy.limits.bandwidth import Bandwidths
 from twistproxy.policy.limits.limits import Limits
 from twistproxy.policy.parked import Parked
 from twistproxy.policy.plan import Plan, PolicyError, compile_policy
@@ -143,7 +147,7 @@ def compile_config(
     )
     faults += found.faults
     if means is None:
-        means = policy.Means(limits=Limits().of)
+        means = means_alone(dict.fromkeys(config.policy.lists, policy.Unread()))
     if config.policy.countries is not None:
         try:
             means = evolve(means, countries=Countries(config.policy.countries))
@@ -157,6 +161,12 @@ def compile_config(
         placed = load.placed(file, faults)
         raise load.ConfigErrors([*placed.errors, *found.mistakes])
     return Compiled(plan, RouteTable(routes), certificates, found.pages)
+
+
+def means_alone(listed: Mapping[str, policy.Lookup]) -> policy.Means:
+    """What a plan is made of by which nothing passes; listed: its lists."""
+    bandwidths = Bandwidths(Shaper(Clock()))  # whose time stands still
+    return policy.Means(limits=Limits().of, bandwidth=bandwidths.of, lists=listed)
 
 
 class Proxy:
@@ -190,11 +200,18 @@ class Proxy:
         self._behind = Behind(self._cache, reactor, wall)
         warmer = Warmer(self.fetch, partial(reactor.callLater, 0))
         self.cache = Desk(self._cache, warmer, wall, self._our_ports, self._who_may_answer)
+        self._lists = Lists(reactor, config.state_dir / "lists", wall, random.Random())
+        try:
+            self._listed = self._lists.load(config.policy.lists)
+        except OSError as error:
+            raise load.placed(file, [_no_folder_of_lists(error)]) from None
         self._limits = Limits()
+        self._bandwidths = Bandwidths(Shaper(reactor))
         self._quotas = QuotaFile(config.state_dir / "quotas.sqlite", self._limits, reactor, wall)
+        self._reloading = DeferredLock()
         self._spending = LoopingCall(self._spend)
         self._spending.clock = reactor
-        compiled = compile_config(config, file, wall(), None, self._policy_means())
+        compiled = compile_config(config, file, wall(), None, self._policy_means(self._listed))
         self._access_log = self._open_log(config)
         dialler = Dialler(reactor)
         self._means = Means(dialler, self.sweep, self.terms, self._judge_loop)
@@ -219,6 +236,7 @@ class Proxy:
                 self.sweep,
                 wall,
                 partial(reactor.callLater, 0),
+                self._notice,
             ),
         )
         self.policy = PolicyDesk(
@@ -267,6 +285,10 @@ class Proxy:
         return self._limits
 
     @property
+    def lists(self) -> Lists:
+        return self._lists
+
+    @property
     def pools(self) -> object:
         return self.road.generation.pools
 
@@ -299,7 +321,9 @@ class Proxy:
             },
             "cache": self.cache.snapshot(),
             "policy": generation.policy.snapshot(),
+            "lists": self._lists.snapshot(),
             "limits": self._limits.snapshot(),
+            "bandwidths": self._bandwidths.snapshot(),
             "quotas": self._quotas.snapshot(),
             "asks": self.road.parked.snapshot(),
             "pools": generation.pools.snapshot(),
@@ -402,6 +426,7 @@ class Proxy:
             # Not awaited: it takes turns of the reactor, which may never get any.
             ensureDeferred(self._close())
             raise CannotRun(tuple(errors))
+        self._lists.use(self._listed)
         self.state = "ready"
 
     def _doors(
@@ -437,6 +462,7 @@ class Proxy:
             seconds=self.terms.timeouts.drain,
         )
         self.terms.draining = True
+        self.road.parked.drain()
         await self._stop_listening()
         self.connections.drain()
         deadline = self._reactor.seconds() + self.terms.timeouts.drain
@@ -465,6 +491,7 @@ class Proxy:
         await self._api.stop()
         self.cache.warmer.stop()
         self.policy.stop()
+        self._lists.stop()
         if self._spending.running:
             self._spending.stop()
         await self.road.parked.close()
@@ -489,22 +516,27 @@ class Proxy:
 
         Fails with `admin.ReloadFailed`, and nothing has changed. Listeners stay as they are.
         """
-        return ensureDeferred(self._reload())
+        return self._reloading.run(lambda: ensureDeferred(self._reload()))
 
     async def _reload(self) -> list[str]:
         before = self.road.generation
         try:
             config = self._read()
-            compiled = self._compiled(config, before)
+            try:
+                listed = await self._lists.prepare(config.policy.lists)
+            except OSError as error:
+                raise load.placed(self._file, [_no_folder_of_lists(error)]) from None
+            compiled = self._compiled(config, before, listed)
             kept, needs_restart = _keep_listeners(before.config, config)
             if needs_restart:
-                compiled = self._compiled(kept, before)
+                compiled = self._compiled(kept, before, listed)
             generation = self._generation(kept, compiled, before)
             access_log = None
             if kept.log.access != before.config.log.access:
                 access_log = self._open_log(kept)
         except load.ConfigErrors as error:
             self._limits.forget_unused(before.config.policy.rule)
+            self._bandwidths.forget_unused(before.config.policy.rule)
             raise admin.ReloadFailed(str(error)) from None
         if access_log is not None:
             self._access_log.close()
@@ -523,7 +555,10 @@ class Proxy:
             judge = self._forward.judge if unchanged else self._judge_of(kept)
             self._forward.configure(kept.forward, judge)
         self.road.generation = generation
+        self._listed = listed
+        self._lists.use(listed)
         self._limits.forget_unused(kept.policy.rule)
+        self._bandwidths.forget_unused(kept.policy.rule)
         self.road.parked.reconsider()
         self.policy.follow()
         for server in _servers(before) - _servers(generation):
@@ -538,13 +573,20 @@ class Proxy:
             _log.warn("{line}", line=line)
         return [told, *needs_restart]
 
-    def _compiled(self, config: Config, before: Generation) -> Compiled:
-        now = self._wall()
-        return compile_config(config, self._file, now, before.policy, self._policy_means())
+    def _compiled(
+        self, config: Config, before: Generation, listed: Mapping[str, policy.Lookup]
+    ) -> Compiled:
+        means = self._policy_means(listed)
+        return compile_config(config, self._file, self._wall(), before.policy, means)
 
-    def _policy_means(self) -> policy.Means:
-        """What of the policy outlives a configuration."""
-        return policy.Means(limits=self._limits.of)
+    def _policy_means(self, listed: Mapping[str, policy.Lookup]) -> policy.Means:
+        limits, bandwidths = self._limits, self._bandwidths
+        return policy.Means(limits=limits.of, bandwidth=bandwidths.of, lists=listed)
+
+    def _notice(self, text: str) -> None:
+        """Tell whoever sits at a console."""
+        if self._manhole is not None:
+            self._manhole.notice(text)
 
     def _spend(self) -> None:
         """What takes long counts while it does."""
@@ -613,6 +655,10 @@ class Proxy:
         """An exchange is over: one line of the access log."""
         now = self._reactor.seconds()
         self._access_log.write(exchange, self._wall(), now - exchange.started)
+
+
+def _no_folder_of_lists(error: OSError) -> Fault:
+    return Fault(("state_dir",), f"lists can't be kept there: {error}")
 
 
 def _as_clients_name_it(pair: model.Certificate) -> model.Certificate:

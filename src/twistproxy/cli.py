@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import platform
+import random
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +27,7 @@ from twistproxy.admin import CommandFailed
 from twistproxy.admin.commands import COMMANDS, Command
 from twistproxy.config import load
 from twistproxy.config.model import Config
+from twistproxy.lists.lists import Lists
 from twistproxy.upstream import balance
 
 # What imports the reactor is imported where it is used: `run` must leave the choice to twistd.
@@ -179,14 +183,27 @@ def test(tests: Path, file: Path | None) -> None:
 
 
 def _compiled(file: Path | None) -> tuple[Any, Config, Path | None]:
-    """What a configuration comes to. Ends the process with the errors of it."""
-    from twistproxy.app import compile_config
+    """What a configuration comes to, with what its lists hold: files as they are, of URLs the last
+    good copies. Ends the process with the errors of it.
+    """
+    from twistproxy.app import compile_config, means_alone
 
     config, found = _load(file)
-    try:
-        return compile_config(config, found, time.time()), config, found
-    except load.ConfigErrors as errors:
-        _fail(str(errors))
+    with tempfile.TemporaryDirectory() as folder:
+        # In a copy: the running process keeps its own in order.
+        copies = Path(folder) / "lists"
+        with suppress(OSError):
+            shutil.copytree(config.state_dir / "lists", copies)
+        lists = Lists(None, copies, time.time, random.Random())
+        try:
+            listed = lists.load(config.policy.lists)
+            return (
+                compile_config(config, found, time.time(), None, means_alone(listed)),
+                config,
+                found,
+            )
+        except (load.ConfigErrors, OSError) as errors:
+            _fail(str(errors))
 
 
 def _ask(command: Command, file: Path | None, words: Sequence[str]) -> None:

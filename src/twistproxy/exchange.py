@@ -48,6 +48,7 @@ from twistproxy.net.relay import Relay
 from twistproxy.policy import limits as limits_of
 from twistproxy.policy.edits import FieldEdits
 from twistproxy.policy.limits import Admission, Limit
+from twistproxy.policy.limits.bandwidth import Bandwidth
 from twistproxy.policy.parked import Answer, Waiting
 from twistproxy.policy.plan import DEFAULT, Verdict
 from twistproxy.policy.rules import Compiled
@@ -59,6 +60,7 @@ from twistproxy.wire.http1 import encode
 from twistproxy.wire.http1.passage import WORTH
 from twistproxy.wire.http1.server_leg import ServerLeg
 from twistproxy.wire.nobody import Nobody
+from twistproxy.wire.slowed import SlowedStream
 
 _log = Logger()
 
@@ -146,6 +148,7 @@ class Exchange:
     _order = _NOBODY
     _pending: tuple[tuple[str, Verdict], ...] = ()  # verdicts that wait for the response
     _edits: tuple[FieldEdits, ...] = ()  # of what the client gets
+    _slowed: SlowedStream | None = None  # what we answer through, while a bandwidth is limited
     _credentials = False  # a rule gave it some: it is for nobody else
     _verdicts: tuple[
         tuple[str, Verdict], ...
@@ -343,8 +346,6 @@ class Exchange:
         assert parked is not None
         _, verdict, side, sides = parked
         if self._granted(answer, verdict):
-            if not self._body_ended:
-                self.stream.resume_request()
             self._passed_by(verdict, side)
             self._judge(sides)
 
@@ -357,9 +358,12 @@ class Exchange:
         self.generation = self.road.generation
         self.rule = None
         self.service.rewritten(self, self.target)  # routes may be others, too
-        if not self._body_ended:
-            self.stream.resume_request()
         self.admit()
+
+    def client_ended(self) -> None:
+        """The client sends no more: had it gone, we would hear nothing else."""
+        if self._parked is not None:
+            self.abort()
 
     def _look_up_addresses(self) -> None:
         """A rule asks for the target's addresses: judge again when they are there."""
@@ -373,8 +377,6 @@ class Exchange:
     def _looked_up(self, addresses: tuple[str, ...]) -> None:
         self._dialling = None
         self.addresses = addresses
-        if not self._body_ended:
-            self.stream.resume_request()
         self.admit()
 
     def _not_looked_up(self, failure: Failure) -> None:
@@ -390,6 +392,8 @@ class Exchange:
         request, target, edits = self.request, self.target, step.edits
         assert request is not None
         assert target is not None
+        if step.bandwidth is not None:
+            self._slow_down(step.bandwidth)
         if edits is None:
             return True
         if edits.request is not None:
@@ -406,6 +410,14 @@ class Exchange:
             if new is not None:
                 self.service.rewritten(self, new)
         return True
+
+    def _slow_down(self, limit: Bandwidth) -> None:
+        """All that is still to come passes no faster than that."""
+        slowed = self._slowed
+        if slowed is None:
+            slowed = SlowedStream(self.stream, self, not self._body_ended)
+            self.stream = self._slowed = slowed
+        slowed.add(*limit.buckets(self))  # type: ignore[arg-type]
 
     def _say_what_would_be(self, verdict: Verdict) -> None:
         assert self.target is not None
@@ -433,6 +445,8 @@ class Exchange:
                 self._say_what_would_be(verdict)
             self.rule = verdict.rule
             for step in verdict.steps:
+                if step.bandwidth is not None:
+                    self._slow_down(step.bandwidth)
                 if step.edits is not None and step.edits.response is not None:
                     self._edits = (*self._edits, step.edits.response)
             if verdict.action != "allow":
@@ -487,6 +501,7 @@ class Exchange:
             return
         if request.method == b"QUERY" and self.framing:
             self._asking = True  # what it asks for is in its body
+            self.stream.resume_request()  # it may have waited for an operator, or for addresses
             return
         self._look(key)
 
@@ -767,6 +782,8 @@ class Exchange:
 
     def body_received(self, data: bytes) -> None:
         self.bytes_in += len(data)
+        if self._slowed is not None:
+            self._slowed.took(len(data))
         if self._replay is not None:
             if self.bytes_in <= REPLAYED or self._asking:
                 self._replay.append(data)
@@ -799,13 +816,15 @@ class Exchange:
         self.fail(problem)
 
     def client_lost(self) -> None:
+        if self._slowed is not None:
+            self._slowed.lost()
         if self.ended:
             return
         self.error = self.error or "client_lost"
         flight, cast = self._flight, self._cast
         if (flight is not None and flight.waiting) or (cast is not None and cast.readers > 1):
             self.stream = Nobody(self.peer)  # others wait for what we fetch
-            self._reply_more()
+            self.resume_response()
         else:
             self._end()
 
@@ -962,7 +981,8 @@ class Exchange:
         )
         large = length is not None and length - len(data) >= WORTH
         if large and self._writer is None and self._leg is not None:
-            self._leg.pass_on(self.road.splicer, self.stream)
+            splicer, slowed = self.road.splicer, self._slowed
+            self._leg.pass_on(splicer if slowed is None else slowed.under(splicer), self.stream)
 
     def answer_passed(self, count: int) -> None:
         self.bytes_out += count
@@ -1166,6 +1186,8 @@ class Exchange:
             self._leg.pause_response()
 
     def resume_response(self) -> None:
+        if self._slowed is not None and self.stream.stalled:
+            return  # the client would take more, but may not have it
         if self._reading is not None:
             self._reply_more()
         elif self._leg is not None:
@@ -1297,7 +1319,10 @@ class Exchange:
     def _new_relay(self) -> Relay:
         road = self.road
         idle = road.terms.timeouts.tunnel_idle
-        return Relay(road.sweep, idle, self._tunnel_ended, road.splicer)
+        relay = Relay(road.sweep, idle, self._tunnel_ended, road.splicer)
+        if self._slowed is not None:
+            self._slowed.slow_down(relay)
+        return relay
 
     def _hand_over(self, response: Response, relay: Relay) -> None:
         self.road.counts.tunnels += 1
@@ -1381,6 +1406,8 @@ class Exchange:
         if self.ended:
             return
         self.ended = True
+        if self._slowed is not None:
+            self._slowed.over()
         self._leg_done()
         writer, self._writer = self._writer, None
         if writer is not None:

@@ -105,8 +105,20 @@ class Asks(Table):
         return SimpleNamespace(word="always", access=access)
 
 
+class Lists(Table):
+    def snapshot(self) -> dict[str, Any]:
+        return {"ads": {}}
+
+    def refresh(self, name: str) -> Deferred[str]:
+        return succeed(f"{name}: {self.snapshot()[name] or 3} entries")
+
+    def force(self, name: str) -> str:
+        return f"{name}: {self.snapshot()[name] or 4} entries"
+
+
 class FakeProxy:
     limits, asks = Table("the limits' table"), Asks("the asks' table")
+    lists = Lists("the lists' table")
     pools, parents = Table("the pools' table"), Table("the parents' table")
     connections = Table("the connections' table")
     reloaded: Deferred[list[str]]
@@ -144,6 +156,8 @@ ANSWERS = {
     "which rules are hit": (["rules"], "hit 20"),
     "so many that are hit": (["rules", "3"], "hit 3"),
     "limits": (["limits"], "the limits' table"),
+    "lists": (["lists"], "the lists' table"),
+    "a list that was kept back": (["lists", "force", "ads"], "ads: 4 entries"),
     "asks": (["asks"], "the asks' table"),
     "answers": (["answers"], "the answers' table"),
     "answer": (["answer", "2", "hour"], "hour to 2 that wait"),
@@ -316,3 +330,23 @@ def test_what_can_not_be_run(words: list[str], why: str) -> None:
     with pytest.raises(CommandFailed) as caught:
         run(FakeProxy(), words)
     assert str(caught.value).startswith(why)
+
+
+def test_a_list_is_read_now() -> None:
+    answer = run(FakeProxy(), ["lists", "refresh", "ads"])
+    assert isinstance(answer, Deferred)
+    assert answer.result == "ads: 3 entries"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["force"], "lists, lists refresh NAME or lists force NAME"),
+        (["eat", "ads"], "lists, lists refresh NAME or lists force NAME"),
+        (["force", "adds"], "no list 'adds'; there are: ads"),
+        (["refresh", "adds"], "no list 'adds'; there are: ads"),
+    ],
+)
+def test_what_lists_can_not_do(words: list[str], why: str) -> None:
+    with pytest.raises(CommandFailed, match=f"^{why}$"):
+        run(FakeProxy(), ["lists", *words])

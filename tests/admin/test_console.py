@@ -28,6 +28,9 @@ class FakeProxy:
         self.policy: object = Table("the policy's table")
         self.pools: object = Table("the pools' table")
         self.parents: object = Table("the parents' table")
+        self.lists: object = Table("the lists' table")
+        self.limits: object = Table("the limits' table")
+        self.asks: object = Table("the asks' table")
         self.connections: object = Table("the connections' table")
         self.reloads: list[Deferred[list[str]]] = []
 

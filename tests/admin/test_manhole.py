@@ -32,7 +32,7 @@ STRANGER = Key(Ed25519PrivateKey.generate())
 
 
 class FakeProxy:
-    cache = policy = pools = parents = connections = None
+    cache = policy = lists = limits = asks = pools = parents = connections = None
 
     def snapshot(self) -> dict[str, Any]:
         return {"version": "1.2", "cache": {"hits": 3}}

@@ -18,7 +18,7 @@ PACKET = 1 << 15
 
 
 class FakeProxy:
-    cache = policy = pools = parents = connections = None
+    cache = policy = lists = limits = asks = pools = parents = connections = None
 
     def __init__(self) -> None:
         self.reloads: list[Deferred[list[str]]] = []

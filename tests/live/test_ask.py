@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from clients import Curl, curl, need
+from clients import Client, Curl, curl, need
 from conftest import Keep, Start
 from origins import Recording
 from program import Program, until
@@ -104,6 +104,19 @@ def test_it_waits_until_an_operator_answers(
         assert page["detail"].endswith("an operator was asked, and said no.")
 
 
+def test_the_body_waits_too_and_comes_whole(
+    proxy: Program, origin: Recording, tmp_path: Path
+) -> None:
+    """More than is kept to be sent again."""
+    content = tmp_path / "content"
+    content.write_bytes(b"x" * 200_000)
+    url = f"http://127.0.0.1:{origin.port}/"
+    going = asking(proxy, url, tmp_path, "--data-binary", f"@{content}", "--header", "Expect:")
+    told(proxy, "answer", *numbers(proxy), "once")
+    assert going.result().status == 200
+    assert len(origin.requests[0].body) == 200_000
+
+
 def test_a_tunnel_holds_nothing_but_its_descriptor(
     proxy: Program, origin: Recording, tmp_path: Path
 ) -> None:
@@ -132,6 +145,18 @@ def test_what_was_answered_for_ever_outlives_a_restart(
     (answer,) = told(again, "answers").splitlines()[1:]
     assert "always" in answer
     assert told(again, "forget", answer.split()[0]).startswith("no longer always: 127.0.0.1 → ")
+    asking(again, url, tmp_path, "--max-time", "1").result()
+    assert until(lambda: told(again, "asks") == "nobody asks\n")
+
+
+@pytest.mark.parametrize("tunnel", [True, False])
+def test_who_goes_is_asked_for_no_more(proxy: Program, origin: Recording, tunnel: bool) -> None:
+    place = f"127.0.0.1:{origin.port}"
+    line = f"CONNECT {place} HTTP/1.1" if tunnel else f"GET http://{place}/ HTTP/1.1"
+    with Client(proxy.forward) as client:
+        client.send(f"{line}\r\nHost: {place}\r\n\r\n".encode())
+        numbers(proxy)
+    assert until(lambda: told(proxy, "asks") == "nobody asks\n")
 
 
 def test_nobody_answers(start: Start, origin: Recording, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def of(*answers: int) -> All:
 
 def rule_of(when: All, unless: All | None) -> Compiled:
     nothing: Any = None
-    return Compiled(0, nothing, when, unless, nothing, nothing, (), "", nothing)
+    return Compiled(0, nothing, when, unless, nothing, nothing, (), None, "", nothing)
 
 
 QUESTION: Any = ask("http://a/")

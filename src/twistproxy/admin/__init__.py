@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from twistproxy.cache.desk.desk import Desk
+    from twistproxy.lists.lists import Lists
     from twistproxy.policy.desk import Desk as PolicyDesk
     from twistproxy.policy.parked import Parked
     from twistproxy.road import Generation
@@ -32,6 +33,8 @@ class Proxy(Protocol):
     def cache(self) -> Desk: ...
     @property
     def policy(self) -> PolicyDesk: ...
+    @property
+    def lists(self) -> Lists: ...
     @property
     def limits(self) -> object: ...
     @property

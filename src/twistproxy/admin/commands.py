@@ -198,6 +198,23 @@ def _warm(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
         raise CommandFailed(str(error)) from None
 
 
+def _lists(proxy: Proxy, arguments: Sequence[str], _: object) -> Answer:
+    if not arguments:
+        return repr(proxy.lists)
+    verbs: dict[str, Callable[[str], Answer]] = {
+        "refresh": proxy.lists.refresh,
+        "force": proxy.lists.force,
+    }
+    verb = verbs.get(arguments[0])
+    if verb is None or len(arguments) == 1:
+        raise CommandFailed("lists, lists refresh NAME or lists force NAME")
+    try:
+        return verb(arguments[1])
+    except LookupError:
+        known = ", ".join(proxy.lists.snapshot()) or "none"
+        raise CommandFailed(f"no list {arguments[1]!r}; there are: {known}") from None
+
+
 def _is_url(word: str) -> bool:
     return word.lower().startswith(("http://", "https://"))
 
@@ -274,6 +291,14 @@ COMMANDS: dict[str, Command] = {
             arguments=("[DURATION|stop]",),
             changes=True,
             patience=32 * 86400.0,
+        ),
+        Command(
+            "lists",
+            "the lists that rules ask; read or fetch one now; or take what was kept back",
+            _lists,
+            arguments=("[refresh|force]", "[NAME]"),
+            changes=True,
+            patience=600.0,
         ),
         Command("limits", "what rules count, and whom they refused", lambda p, *_: repr(p.limits)),
         Command("asks", "who waits for an operator's answer", asks.asks),

@@ -35,7 +35,7 @@ BLOCK = 1 << 20
 #: waited for however long it takes; a Deferred may be there to be looked at, or fired, by hand.
 PATIENCE = 5.0
 
-_LIVE = ("cache", "policy", "pools", "parents", "connections")
+_LIVE = ("cache", "policy", "lists", "limits", "asks", "pools", "parents", "connections")
 _FILE = "<console>"
 
 

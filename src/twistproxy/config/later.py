@@ -11,7 +11,6 @@ from twistproxy.config.model import (
     Config,
     Forward,
     Parent,
-    Policy,
     Rule,
 )
 
@@ -25,8 +24,7 @@ KEYS: dict[type, frozenset[str]] = {
     Config: _names("resolver"),
     Forward: _names("socks socks_ports users tokens source pac"),
     Parent: _names("ports users check resolve sticky"),
-    Policy: _names("lists"),
-    Rule: _names("bandwidth parent pool source"),
+    Rule: _names("parent pool source"),
 }
 
 #: Values, by their table and key.

@@ -29,6 +29,7 @@ FieldName = Annotated[str, "field name"]
 FieldValue = Annotated[str, "field value"]
 TimeZone = Annotated[str, "time zone"]
 By = Annotated[str, "by"]
+ByteRate = Annotated[float, "bytes a second"]
 Bound = Annotated[str, "bound"]
 Host = Annotated[str, "host"]
 HostPattern = Annotated[str, "host pattern"]
@@ -36,6 +37,7 @@ UrlPath = Annotated[str, "path of a URL"]
 ServerUrl = Annotated[str, "server url"]
 ParentUrl = Annotated[str, "parent url"]
 RedisUrl = Annotated[str, "redis url"]
+ListUrl = Annotated[str, "list url"]
 Location = Annotated[str, "location"]
 Output = Annotated[str, "file or -"]
 ReadableFile = Annotated[Path, "readable"]
@@ -457,6 +459,14 @@ class Quota:
 
 
 @frozen(kw_only=True)
+class Bandwidth:
+    """Bytes of bodies and tunnels a second, in each direction; what would be faster waits."""
+
+    limit: ByteRate = field(metadata=_help("So many each way, such as ``1MiB/s``."))
+    by: By = field(default="client", metadata=_help("Whose traffic shares it, in turns."))
+
+
+@frozen(kw_only=True)
 class Ask:
     """What a request waits for that has to ask an operator."""
 
@@ -521,6 +531,7 @@ class Rule:
     rewrite: Rewrite | None = None
     rate: Rate | None = None
     concurrency: Concurrency | None = None
+    bandwidth: Bandwidth | None = None
     quota: Quota | None = None
     ask: Ask = Ask()
     page: str | None = field(
@@ -528,6 +539,31 @@ class Rule:
         metadata=_help(
             "The page in place of the usual one, in ``errors.pages`` or beside this file."
         ),
+    )
+
+
+@frozen(kw_only=True)
+class ListSource:
+    """A list of what rules ask for with ``list``: a file, which is read again when it changes, or
+    a URL, which is fetched from time to time. The last good copy stays in ``state_dir``: what is
+    broken or nearly empty never takes its place unasked.
+    """
+
+    file: ReadableFile | None = field(default=None, metadata=_help("Where it lies."))
+    url: ListUrl | None = field(
+        default=None,
+        repr=False,  # may hold credentials
+        metadata=_help("Or where it is fetched from."),
+    )
+    format: Literal["hosts", "domains", "urls", "regex", "cidr", "adblock"] = field(
+        metadata=_help(
+            "``hosts``: each name alone; ``domains``: each name and all below; ``urls``: what URLs "
+            "begin with; ``regex``: RE2, searched in URLs; ``cidr``: networks of the target's "
+            "address; ``adblock``: rules for domains in the syntax of Adblock."
+        )
+    )
+    refresh: PositiveDuration | None = field(
+        default=None, metadata=_help("How often a URL is fetched; none: at each start.")
     )
 
 
@@ -540,6 +576,7 @@ class Policy:
     )
     rule: tuple[Rule, ...] = ()
     conditions: dict[Name, When] = field(factory=dict)
+    lists: dict[Name, ListSource] = field(factory=dict)
     countries: ReadableFile | None = field(
         default=None,
         metadata=_help("A file in MaxMind's format, which says where addresses are."),

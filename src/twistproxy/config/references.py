@@ -27,6 +27,11 @@ def check(tree: Table, balancers: Collection[str]) -> Iterator[Fault]:
     for where, policy in tables(tree, "policy"):
         if "countries" not in policy:
             yield from _unknown_countries(where, policy)
+    for where, source in tables(tree, "policy", "lists", "*"):
+        if ("file" in source) == ("url" in source):
+            yield Fault(where, "needs a file or a url" + (", not both" if "url" in source else ""))
+        if "refresh" in source and "url" not in source:
+            yield Fault((*where, "refresh"), "is for a url; a file is read when it changes")
     for where, conditions in tables(tree, "policy", "conditions", "*"):
         if not conditions:
             yield Fault(where, "without a condition it always holds")
@@ -213,10 +218,10 @@ EDITS = (
     "remove_response",
 )
 #: What a rule that continues does.
-STEPS = (*EDITS, "rewrite", "rate", "concurrency", "quota")
+STEPS = (*EDITS, "rewrite", "rate", "concurrency", "bandwidth", "quota")
 #: Conditions that the response decides, and what a rule can still do then.
 LATE = frozenset({"content_type", "length"})
-WITH_THE_RESPONSE = frozenset({"set_response", "add_response", "remove_response"})
+WITH_THE_RESPONSE = frozenset({"set_response", "add_response", "remove_response", "bandwidth"})
 #: What a CONNECT, whose content nobody sees, can't be asked.
 NOT_OF_TUNNELS = frozenset({"content_type", "cookie", "length", "path", "query", "scheme", "url"})
 #: Fields of one connection, and of framing (RFC 9110 §7.6.1, RFC 9112 §6), and those that decide

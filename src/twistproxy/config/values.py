@@ -114,6 +114,7 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.Method: Kind('a method such as "GET"', method),
         model.FieldName: Kind('a field\'s name such as "Cache-Tag"', method),
         model.RequestRate: Kind('a rate such as "5/s", "100/m" or "1000/h"', rate),
+        model.ByteRate: Kind('bytes a second such as "1MiB/s" or "500KB/s"', byte_rate),
         model.By: Kind('"client", "user", "host" or "header:NAME"', by),
         model.TimeZone: Kind('a time zone such as "Europe/Stockholm"', time_zone),
         model.Bound: Kind('a length such as ">10MiB", "<=64KiB" or "1MB"', bound),
@@ -126,6 +127,7 @@ def kinds(folder: Path) -> Mapping[Any, Kind]:
         model.ServerUrl: Kind('a url such as "http://127.0.0.1:9000"', server_url),
         model.ParentUrl: Kind('a url such as "http://proxy.example:3128"', parent_url),
         model.RedisUrl: Kind('a url such as "redis://127.0.0.1:6379/0"', redis_url),
+        model.ListUrl: Kind('a url such as "https://lists.example/ads.txt"', list_url),
         model.Location: Kind('a url such as "https://example.org/why"', location),
         model.Output: Kind('a path, or "-" for standard output', output),
         model.ReadableFile: Kind("the path of a file that is there", readable),
@@ -260,6 +262,13 @@ def rate(value: object) -> model.RequestRate:
     return model.RequestRate(int(found[1]), DURATIONS[found[2]])
 
 
+def byte_rate(value: object) -> float:
+    amount, slash, second = string(value).rpartition("/")
+    if not slash or second != "s":
+        raise ValueError
+    return float(positive(size)(amount))
+
+
 def by(value: object) -> str:
     text = string(value)
     kind, _, header = text.partition(":")
@@ -382,6 +391,15 @@ def _url(text: str) -> re.Match[str]:
     except ValueError:
         raise ValueError(f"{shown(found['host'])} is not a host") from None
     return found
+
+
+def list_url(value: object) -> str:
+    """Its messages never show it: it may hold credentials."""
+    text = string(value)
+    found = URL.fullmatch(text) if re.fullmatch(r"[!-~]+", text) else None
+    if not found or not found["host"] or found["scheme"].lower() not in ("http", "https"):
+        raise ValueError('this is not a url such as "https://lists.example/ads.txt"')
+    return text
 
 
 def location(value: object) -> str:

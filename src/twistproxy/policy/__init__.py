@@ -38,6 +38,7 @@ from twistproxy.http.uri import Target
 if TYPE_CHECKING:
     from twistproxy.config.model import Ask, Rule
     from twistproxy.policy.limits import Limit
+    from twistproxy.policy.limits.bandwidth import Bandwidth
     from twistproxy.policy.rules import Compiled
 
 #: What is not known of a question from the start.
@@ -111,6 +112,13 @@ class Lookup(Protocol):
     def has(self, question: Question) -> bool: ...
 
 
+class Unread:
+    """A list whose content nobody has asked for yet."""
+
+    def has(self, question: Question) -> bool:
+        return False
+
+
 def _nowhere(_: str) -> None:
     return None
 
@@ -119,18 +127,23 @@ def _none(_: Rule) -> tuple[Limit, ...]:
     return ()
 
 
+def _unlimited(_: Rule) -> None:
+    return None
+
+
 @frozen
 class Means:
     """What conditions and rules are made of besides their values.
 
-    limits: those of a rule. lists: by name. countries: the ISO code of an address' country, None
-    where unknown. timezone: what stands beside `time`; None: the system's.
+    limits, bandwidth: those of a rule. lists: by name. countries: the ISO code of an address'
+    country, None where unknown. timezone: what stands beside `time`; None: the system's.
     """
 
     lists: Mapping[str, Lookup] = {}
     countries: Callable[[str], str | None] = _nowhere
     timezone: str | None = None
     limits: Callable[[Rule], tuple[Limit, ...]] = _none
+    bandwidth: Callable[[Rule], Bandwidth | None] = _unlimited
 
 
 class Condition(Protocol):

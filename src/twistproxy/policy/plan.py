@@ -152,6 +152,10 @@ class Plan:
         verdict = evolve(verdict, steps=tuple(steps), shadows=tuple(shadows))
         if not pending or not _may_change(verdict, pending):
             return self._counted(question, side, rule, verdict)
+        if verdict.action == "ask":  # nothing is fetched before an operator says so
+            otherwise = evolve(verdict, action="allow", status=0, ask=None)
+            verdict = self._counted(question, side, rule, verdict)
+            return evolve(verdict, pending=tuple(pending), otherwise=otherwise)
         return evolve(
             verdict,
             action="allow",
@@ -243,7 +247,7 @@ def _doing(rule: Rule) -> str:
 
 def _may_change(verdict: Verdict, pending: list[Compiled]) -> bool:
     """Whether the response can change it: who is denied anyway need not ask for one."""
-    return verdict.action == "allow" or any(
+    return verdict.action in ("allow", "ask") or any(
         rule.rule.action == "allow" and not rule.rule.shadow for rule in pending
     )
 
@@ -281,11 +285,17 @@ def compile_policy(config: Policy, before: Plan | None = None, means: Means | No
         unless = None
         if rule.unless is not None:
             unless = named.compiled(rule.unless, (*where, "unless"))
+        needs = when.needs | (unless.needs if unless is not None else frozenset())
+        if rule.action == "ask" and "response" in needs:
+            told = "an operator is asked before the response is there, whose head is asked for"
+            faults.append(Fault((*where, "action"), told))
         hits = earlier.hits if earlier and earlier.rule == rule else Hits()
         verdict = _verdict(rule)
-        limits = means.limits(rule)
+        limits, bandwidth = means.limits(rule), means.bandwidth(rule)
         text = text_of(rule)
-        rules.append(Compiled(place, rule, when, unless, verdict, edits, limits, text, hits))
+        rules.append(
+            Compiled(place, rule, when, unless, verdict, edits, limits, bandwidth, text, hits)
+        )
     if faults:
         raise PolicyError(faults)
     status = 403 if config.default == "deny" else 0

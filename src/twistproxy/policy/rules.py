@@ -18,6 +18,7 @@ from twistproxy.policy import Condition, Means, Need, Question, Verdict
 from twistproxy.policy.conditions import CONDITIONS
 from twistproxy.policy.edits import Edits
 from twistproxy.policy.limits import Limit
+from twistproxy.policy.limits.bandwidth import Bandwidth
 
 #: The answers of `holds`. The last two: not known before that is.
 NO: Final = 0
@@ -162,6 +163,7 @@ class Compiled:
     verdict: Verdict
     edits: Edits | None
     limits: tuple[Limit, ...]
+    bandwidth: Bandwidth | None
     text: str
     hits: Hits
 

@@ -134,6 +134,9 @@ class ClientSide(Protocol):
 
     def client_lost(self) -> None: ...
 
+    def client_ended(self) -> None:
+        """The client sends no more. It may still read; or it is gone, and nothing else says so."""
+
     def pause_response(self) -> None:
         """The client does not read as fast as it is sent to."""
 

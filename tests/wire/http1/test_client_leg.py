@@ -89,6 +89,8 @@ class Asked:
         self.lost += 1
         self.over = True
 
+    def client_ended(self) -> None: ...
+
     def pause_response(self) -> None:
         assert not self.paused
         self.paused = True

@@ -47,7 +47,8 @@ class Rate:
             self.rule,
             self.kind,
             wait,
-            f"Requests are limited to {{limit}} per {self._period}; the next may come in {{wait}} s.",
+            f"Requests are limited to {{limit}} per {self._period};"
+            " the next may come in {wait} s.",
             {"limit": str(self.limit), "wait": str(int(-(-wait // 1)))},
         )
 

@@ -91,12 +91,14 @@ def _exact(text: str) -> str:
 
 
 def _hosts(line: str) -> Sequence[str] | None:
-    """``ADDRESS NAME [NAME…] # comment``."""
+    """``ADDRESS NAME [NAME…] # comment``; a name by itself, too, as plain lists have them."""
     words = without_comment(line, "#").split()
     if not words:
         return None
     # A scope is no part of an address (fe80::1%lo0, as macOS has it).
     address = _exact(words[0].partition("%")[0])
+    if len(words) == 1 and "." in address and not _is_address(address):
+        return (alone(address),)
     if len(words) == 1 or not _is_address(address):
         raise ValueError("it is no address and its names")
     names = [_exact(word) for word in words[1:] if not _OWN.fullmatch(word)]

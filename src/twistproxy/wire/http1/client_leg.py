@@ -397,6 +397,8 @@ class ClientLeg(Protocol):
 
     def _read_end(self) -> None:
         """The client's end has come: what does it leave unfinished?"""
+        if self._side is not None:
+            self._side.client_ended()
         if self._state == BODY:
             if not self._paused:
                 self._break_body(HALF_A_REQUEST)
