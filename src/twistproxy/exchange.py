@@ -1307,7 +1307,8 @@ class Exchange:
         if self.switch and not takes_upgrade(self.request, response):
             self.fail(errors.UPGRADE_FAILED.about(server=self.server.url))
             return
-        if self._pending and not self._may_answer(response):
+        # Of what passes then nobody knows the kind.
+        if self._pending and not self._may_answer(Response(response.status, Fields())):
             return
         leg, self._leg = self._leg, None
         assert leg is not None
