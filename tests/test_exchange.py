@@ -2622,3 +2622,37 @@ def test_nothing_is_fetched_for_a_rule_about_the_response_that_would_spare_askin
     )
     play.did()
     assert len(play.parked) == 1
+
+
+def test_a_rule_chooses_the_parent() -> None:
+    rule = 'name = "out"\naction = "continue"\nparent = "out"\nwhen = { host = ".a.test" }'
+    play = Play(CLOSED.replace('name = "out"', 'name = "out"\nhosts = ["x.test"]') + rules(rule))
+    play.ask(GET)
+    play.did("dial parent.test:8888")
+    play.refuse()
+    assert play.response.status == 502
+    play.ask("GET http://b.test/ HTTP/1.1")
+    assert play.done[-1] == "dial b.test:80"
+
+
+def test_a_parent_that_may_fail_open_is_followed_by_the_direct_way() -> None:
+    rule = 'name = "out"\naction = "continue"\nparent = "out"'
+    play = Play(OPEN.replace('name = "out"', 'name = "out"\nhosts = ["x.test"]') + rules(rule))
+    play.ask("CONNECT a.test:443 HTTP/1.1")
+    play.refuse()
+    play.did("dial parent.test:8888", "dial a.test:443")
+
+
+def test_a_rule_chooses_the_pool() -> None:
+    rule = 'name = "beta"\naction = "continue"\npool = "beta"\nwhen = { cookie = { beta = "1" } }'
+    beta = '[pools.beta]\nservers = ["http://three.test"]\n'
+    play = Play(ONE_SERVER + beta + rules(rule))
+    for cookie, server in {"beta=1": "three.test", "beta=0": "one.test"}.items():
+        play.ask("GET / HTTP/1.1", "Host: shop.test", f"Cookie: {cookie}")
+        play.connect()
+        play.did(f"dial {server}:80", f"{server}:80#1 GET / HTTP/1.1")
+        play.answer("200 OK", FRESH, body=server.encode())
+        play.did("200", f"body {server}", "end")
+    for cookie, server in {"beta=1": "three.test", "beta=0": "one.test"}.items():
+        play.ask("GET / HTTP/1.1", "Host: shop.test", f"Cookie: {cookie}")
+        assert play.body == server.encode(), "each pool has objects of its own"

@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
@@ -128,6 +128,7 @@ class Exchange:
     framing = 0
     switch = False
     route: Any = None  # of the reverse side
+    parent: str | None = None  # that a rule has chosen
     authority = ""  # how the client names the reverse side
     told: Any = None  # who the client is, by proxies before us
     user: str | None = None
@@ -394,6 +395,11 @@ class Exchange:
         assert target is not None
         if step.bandwidth is not None:
             self._slow_down(step.bandwidth)
+        rule = step.rule
+        if rule.parent is not None:
+            self.parent = rule.parent
+        if rule.pool is not None and self.route is not None:
+            self.route = evolve(self.route, pool=rule.pool)
         if edits is None:
             return True
         if edits.request is not None:
@@ -676,7 +682,7 @@ class Exchange:
         fields = request.fields.without(_THE_CLIENTS)
         other.background = True
         other.request = Request(b"GET", request.target, fields, request.version)
-        other.target, other.route = self.target, self.route
+        other.target, other.route, other.parent = self.target, self.route, self.parent
         other.authority, other.told, other.rule = self.authority, self.told, self.rule
         other._key, other._stale, other._credentials = key, stale, self._credentials
         other.cache_status = went_on("stale", "stale-while-revalidate")

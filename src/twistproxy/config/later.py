@@ -24,7 +24,7 @@ KEYS: dict[type, frozenset[str]] = {
     Config: _names("resolver"),
     Forward: _names("socks socks_ports users tokens source pac"),
     Parent: _names("ports users check resolve sticky"),
-    Rule: _names("parent pool source"),
+    Rule: _names("source"),
 }
 
 #: Values, by their table and key.

@@ -529,6 +529,16 @@ class Rule:
         default=(), metadata=_help("Fields that the client doesn't get.")
     )
     rewrite: Rewrite | None = None
+    parent: str | None = field(
+        default=None,
+        metadata=_help(
+            "The ``forward.parent`` to leave through, whatever its ``hosts``; for ``continue``."
+        ),
+    )
+    pool: str | None = field(
+        default=None,
+        metadata=_help("The pool that answers in place of the route's; for ``continue``."),
+    )
     rate: Rate | None = None
     concurrency: Concurrency | None = None
     bandwidth: Bandwidth | None = None

@@ -24,6 +24,7 @@ def check(tree: Table, balancers: Collection[str]) -> Iterator[Fault]:
         yield from _pool(where, pool, balancers)
     for where, rule in tables(tree, "policy", "rule", "*"):
         yield from _rule(where, rule)
+        yield from _way(where, rule, tree)
     for where, policy in tables(tree, "policy"):
         if "countries" not in policy:
             yield from _unknown_countries(where, policy)
@@ -173,6 +174,23 @@ def _rule(where: Where, rule: Table) -> Iterator[Fault]:
                 yield Fault((*where, key, "timezone"), "is the time's; there is none")
 
 
+def _way(where: Where, rule: Table, tree: Table) -> Iterator[Fault]:
+    """A rule's own pool or parent."""
+    pools = tree.get("pools")
+    parents = [table.get("name") for _, table in tables(tree, "forward", "parent", "*")]
+    known = {
+        "pool": ("forward", list(pools) if isinstance(pools, dict) else []),
+        "parent": ("reverse", [name for name in parents if isinstance(name, str)]),
+    }
+    for key, (other_side, names) in known.items():
+        name = rule.get(key)
+        if isinstance(name, str) and name not in names:
+            hint = did_you_mean(name, names) or f"; known: {', '.join(names) or 'none'}"
+            yield Fault((*where, key), f"no {key} named {shown(name)}{hint}")
+        elif name is not None and rule.get("side") == other_side:
+            yield Fault((*where, key), f"the {other_side} side has no {key}s")
+
+
 def _edit(where: Where, names: Any) -> Iterator[Fault]:
     steps: list[tuple[str | int, Any]] = []
     if isinstance(names, list):
@@ -218,7 +236,7 @@ EDITS = (
     "remove_response",
 )
 #: What a rule that continues does.
-STEPS = (*EDITS, "rewrite", "rate", "concurrency", "bandwidth", "quota")
+STEPS = (*EDITS, "rewrite", "parent", "pool", "rate", "concurrency", "bandwidth", "quota")
 #: Conditions that the response decides, and what a rule can still do then.
 LATE = frozenset({"content_type", "length"})
 WITH_THE_RESPONSE = frozenset({"set_response", "add_response", "remove_response", "bandwidth"})

@@ -124,7 +124,9 @@ class Forward:
     def servers(self, exchange: Exchange) -> Iterator[Server] | Problem:
         target = exchange.target
         assert target is not None
-        ways = exchange.generation.parents.ways(target.host)
+        parents = exchange.generation.parents
+        parent = exchange.parent
+        ways = parents.ways(target.host) if parent is None else parents.way(parent)
         if ways.parents and (reason := self._judge_literal(target)) is not None:
             loop = reason is Reason.LOOP
             problem = errors.LOOP_DETECTED if loop else errors.DESTINATION_IP_PROHIBITED

@@ -57,6 +57,13 @@ class Parents:
                     return Ways(tuple(servers), False)
         return Ways(tuple(servers), True)
 
+    def way(self, name: str) -> Ways:
+        """The way that a rule has chosen, whatever the host."""
+        for parent in self._parents:
+            if parent.config.name == name:
+                return Ways((parent.server,), parent.config.fail == "open")
+        return Ways((), False)  # it went with a reload: not out by another way
+
     def servers(self) -> set[Server]:
         return {parent.server for parent in self._parents}
 
