@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistproxy.http.hosts import HostPatterns, patterns_of
+from twistproxy.http.hosts import HostPatterns, patterns_of, unmapped
 
 LABELS = st.lists(st.sampled_from(["a", "b", "xn--bcher-kva", "example"]), min_size=1, max_size=6)
 
@@ -51,3 +51,18 @@ def test_a_wildcard_is_a_suffix_at_a_dot(above: list[str], below: list[str]):
     host, zone = ".".join(below + above), ".".join(above)
     assert {f".{zone}", f"*.{zone}"} <= set(patterns_of(host))
     assert f"*.{host}" not in patterns_of(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "seen"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::ffff:c000:201", "::ffff:c000:201"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("a.example", "a.example"),
+        ("", ""),
+    ],
+)
+def test_a_mapped_address_is_the_one_that_it_leads_to(host: str, seen: str) -> None:
+    assert unmapped(host) == seen

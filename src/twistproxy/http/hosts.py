@@ -30,6 +30,14 @@ def _patterns(host: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def unmapped(host: str) -> str:
+    """An IPv4-mapped IPv6 address, which leads to the IPv4 address, as that; others as they are.
+
+    host: in normal form, where a mapped address, and only that, has a colon and a dot.
+    """
+    return host[7:] if ":" in host and "." in host else host
+
+
 class HostPatterns:
     """A set of patterns. Raises ValueError for one that isn't any."""
 

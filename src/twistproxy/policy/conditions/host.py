@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from twistproxy.http.hosts import patterns_of
+from twistproxy.http.hosts import patterns_of, unmapped
 from twistproxy.http.uri import host_pattern
 from twistproxy.policy import Means, Question
 
 
 class Host:
     def __init__(self, patterns: Iterable[str], means: Means) -> None:
-        self.patterns = frozenset(_unmapped(host_pattern(pattern)) for pattern in patterns)
+        self.patterns = frozenset(unmapped(host_pattern(pattern)) for pattern in patterns)
 
     def holds(self, question: Question) -> bool:
         return not self.patterns.isdisjoint(patterns_for(question))
@@ -26,9 +26,4 @@ class Host:
 
 def patterns_for(question: Question) -> tuple[str, ...]:
     """Every pattern that matches the question's host; as many as its labels, twice."""
-    return patterns_of(_unmapped(question.target.host))
-
-
-def _unmapped(host: str) -> str:
-    # In normal form a mapped address, and only that, ends in four decimals.
-    return host[7:] if host.startswith("::ffff:") and "." in host else host
+    return patterns_of(unmapped(question.target.host))

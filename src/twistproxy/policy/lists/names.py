@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
+from twistproxy.http.hosts import unmapped
 from twistproxy.http.uri import host_pattern
 from twistproxy.policy import Question
 from twistproxy.policy.lists import Format, without_comment
@@ -72,11 +73,6 @@ def _of_adblock(table: Table) -> Names:
 def turned(name: str) -> str:
     """``www.example.org`` → ``gro.elpmaxe.www.``."""
     return f".{name}"[::-1]
-
-
-def unmapped(host: str) -> str:
-    """An IPv4-mapped address (in normal form it, and only it, ends in decimals) as IPv4."""
-    return host[7:] if ":" in host and "." in host else host
 
 
 def alone(name: str) -> str:
