@@ -20,7 +20,9 @@ from twistproxy.admin.access_log import (
     LogFile,
     combined_line,
     json_line,
+    squid_line,
 )
+from twistproxy.http.cache_status import CacheStatus
 from twistproxy.http.fields import Fields
 from twistproxy.http.message import Request
 
@@ -52,13 +54,16 @@ def exchange(
         "server": None,
         "waited": 0.0,
         "cached": None,
+        "cache_status": CacheStatus(),
+        "user": None,
         "rule": None,
         "error": None,
     }
     return SimpleNamespace(**attributes | more)
 
 
-SERVER = SimpleNamespace(url="http://127.0.0.1:9001")
+SERVER = SimpleNamespace(url="http://127.0.0.1:9001", absolute=False)
+PARENT = SimpleNamespace(url="http://parent.example:3128", absolute=True)
 BARE = exchange()
 FULL = exchange(
     server=SERVER,
@@ -116,7 +121,7 @@ def test_nothing_that_is_a_request():
 def test_a_request_without_a_target_that_is_understood(format):
     odd = exchange(target=None, request=Request(b"GET", b"http://joe:secret@h/\xe9", Fields()))
     line = FORMATS[format](odd, NOW, DURATION)
-    assert {"json": '"http://h/\\u00e9"', "combined": " http://h/\\xE9 "}[format] in line
+    assert ('"http://h/\\u00e9"' if format == "json" else " http://h/\\xE9 ") in line
 
 
 def test_a_client_on_a_unix_socket():
@@ -197,6 +202,8 @@ def test_no_credentials(url, shown, format):
     assert "secret" not in written
     if format == "json":
         assert (json.loads(written)["url"], json.loads(written)["referer"]) == (shown, shown)
+    elif format == "squid":
+        assert f" {shown} - HIER_NONE" in written
     else:
         assert f" {shown} HTTP/1.1" in written
         assert f'"{shown}" "-"' in written
@@ -537,3 +544,56 @@ def test_a_line_that_was_torn_is_not_continued(tmp_path, monkeypatch):
     file.write(b"90\n")
     file.close()
     assert path.read_bytes() == b"12\n3\n78\n90\n"
+
+
+SQUID = {
+    "a miss": (
+        {"server": SERVER, "cached": "miss", "user": "ann b"},
+        "TCP_MISS/200 1234 GET http://shop.example/a?token=1 ann\\x20b HIER_DIRECT/127.0.0.1:9001",
+    ),
+    "a hit": (
+        {"cached": "hit"},
+        "TCP_HIT/200 1234 GET http://shop.example/a?token=1 - HIER_NONE/-",
+    ),
+    "collapsed": (
+        {"cached": "collapsed"},
+        "TCP_CF_HIT/200 1234 GET http://shop.example/a?token=1 - HIER_NONE/-",
+    ),
+    "confirmed": (
+        {
+            "server": PARENT,
+            "cached": "stale",
+            "cache_status": CacheStatus(fwd="stale", fwd_status=304),
+        },
+        "TCP_REFRESH_UNMODIFIED/200 1234 GET http://shop.example/a?token=1 - "
+        "FIRSTUP_PARENT/parent.example:3128",
+    ),
+    "replaced": (
+        {"server": SERVER, "cached": "stale"},
+        "TCP_REFRESH_MODIFIED/200 1234 GET http://shop.example/a?token=1 - "
+        "HIER_DIRECT/127.0.0.1:9001",
+    ),
+    "denied": (
+        {"error": "http_request_denied", "status": 403},
+        "TCP_DENIED/403 1234 GET http://shop.example/a?token=1 - HIER_NONE/-",
+    ),
+    "a tunnel": (
+        {"method": b"CONNECT", "url": "shop.example:443", "server": SERVER},
+        "TCP_TUNNEL/200 1234 CONNECT shop.example:443 - HIER_DIRECT/127.0.0.1:9001",
+    ),
+    "a server that failed": (
+        {"server": SERVER, "error": "connection_refused", "status": 502},
+        "TCP_MISS_ABORTED/502 1234 GET http://shop.example/a?token=1 - HIER_DIRECT/127.0.0.1:9001",
+    ),
+    "no request": (
+        {"error": "http_request_error", "status": 0, "url": ""},
+        "NONE/000 1234 GET - - HIER_NONE/-",
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "told"), SQUID.values(), ids=SQUID)
+def test_squid(more, told):
+    assert squid_line(exchange(**more), NOW, DURATION) == (
+        f"1700000000.250     12 203.0.113.9 {told} -\n"
+    )

@@ -180,7 +180,7 @@ BAD = {
         ["limits.head: ", "cache.memmory: "],
     ),
     "not_in_this_version": (
-        CONFIG + '[errors]\npages = "etc/pages"\n',
+        CONFIG + '[resolver]\nuse = "dns"\n',
         ["is not in this version"],
     ),
     "open_relay": (

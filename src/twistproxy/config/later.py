@@ -7,7 +7,6 @@ takes it out here.
 from __future__ import annotations
 
 from twistproxy.config.model import (
-    AccessLog,
     Config,
     Forward,
     Parent,
@@ -25,11 +24,6 @@ KEYS: dict[type, frozenset[str]] = {
     Forward: _names("socks socks_ports users tokens source pac"),
     Parent: _names("ports users check resolve sticky"),
     Rule: _names("source"),
-}
-
-#: Values, by their table and key.
-VALUES: dict[tuple[type, str], frozenset[str]] = {
-    (AccessLog, "format"): _names("squid"),
 }
 
 #: Schemes of a parent's url.

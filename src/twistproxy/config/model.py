@@ -629,7 +629,9 @@ class AccessLog:
     """One line an exchange."""
 
     file: Output = field(default="-", metadata=_help("Where it goes."))
-    format: Literal["json", "combined"] = field(default="json", metadata=_help("How it looks."))
+    format: Literal["json", "combined", "squid"] = field(
+        default="json", metadata=_help("How it looks.")
+    )
 
 
 @frozen(kw_only=True)

@@ -64,7 +64,7 @@ def _table(class_: type, converter: Converter) -> Hook:
     attrs.resolve_types(class_)
     hooks: dict[str, Any] = {
         attribute.name: override(
-            rename=key_of(attribute), struct_hook=_value(class_, attribute, converter)
+            rename=key_of(attribute), struct_hook=converter.get_structure_hook(attribute.type)
         )
         for attribute in attrs.fields(class_)
     }
@@ -88,20 +88,6 @@ def _table(class_: type, converter: Converter) -> Hook:
 def key_of(attribute: attrs.Attribute[Any]) -> str:
     """What a user writes: a word of Python's own has an underscore in the model."""
     return attribute.name.rstrip("_")
-
-
-def _value(class_: type, attribute: attrs.Attribute[Any], converter: Converter) -> Hook:
-    hook = converter.get_structure_hook(attribute.type)
-    not_yet = later.VALUES.get((class_, attribute.name))
-    if not_yet is None:
-        return hook
-
-    def known_values(value: Any, type_: Any) -> Any:
-        if isinstance(value, str) and value in not_yet:
-            raise ValueError(later.is_not_in_this_version(value))
-        return hook(value, type_)
-
-    return known_values
 
 
 def _as_it_is(value: Any) -> Any:
