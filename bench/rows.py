@@ -97,7 +97,8 @@ def _open(subject: Subject, settings: Settings) -> Figures:
     """What it can do is asked of it first, for a second; at most STEADY is asked of it then."""
     ask = subject.ask("http", "/fresh/1k")
     most = wrk(ask, min(2, settings.seconds))
-    rate = min(STEADY, most.answers / most.seconds / 2)
+    # A turn takes a second at least: where there are few, a pause of ours is not the proxy's.
+    rate = min(STEADY, most.answers / most.seconds / 2, settings.count(CROWD))
 
     def load(subject: Subject, settings: Settings) -> Load:
         count = settings.count(CROWD)
