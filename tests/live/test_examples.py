@@ -73,7 +73,7 @@ def by_hand(proxy: Program, *words: str) -> str:
 
 
 def test_build_jobs(run: Run, origin: Recording, tmp_path: Path) -> None:
-    proxy = run("build-jobs", {'"pypi.org"': '"127.0.0.1"'})
+    proxy = run("build-jobs", {'"python.packages.example"': '"127.0.0.1"'})
     place = f"127.0.0.1:{origin.port}"
     assert through(proxy, f"http://{place}/simple/", tmp_path).status == 200
     assert through(proxy, f"http://{place}/", tmp_path, "--data", "x").status == 403
