@@ -135,7 +135,7 @@ def test_hosts(seen: list[Seen], hosts: list[tuple[str, ...]]) -> None:
 
 def test_what_is_to_be_pasted() -> None:
     seen = [
-        Seen("forward", "packages.example", 443, "CONNECT"),
+        Seen("forward", "packages.org", 443, "CONNECT"),
         Seen("forward", "files.example.org", 443, "CONNECT"),
         Seen("forward", "deb.example.org", 80, "GET"),
         Seen("reverse", "shop.example", 80, "POST"),
@@ -154,7 +154,7 @@ action = "allow"
 [[policy.rule]]
 name = "learned-3"
 side = "forward"
-when.host = ["files.example.org", "packages.example"]
+when.host = ["files.example.org", "packages.org"]
 when.port = [443]
 when.method = ["CONNECT"]
 action = "allow"
