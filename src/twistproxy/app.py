@@ -555,7 +555,6 @@ class Proxy:
             judge = self._forward.judge if unchanged else self._judge_of(kept)
             self._forward.configure(kept.forward, judge)
         self.road.generation = generation
-        self._listed = listed
         self._lists.use(listed)
         self._limits.forget_unused(kept.policy.rule)
         self._bandwidths.forget_unused(kept.policy.rule)

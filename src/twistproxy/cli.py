@@ -27,7 +27,6 @@ from twistproxy.admin import CommandFailed
 from twistproxy.admin.commands import COMMANDS, Command
 from twistproxy.config import load
 from twistproxy.config.model import Config
-from twistproxy.lists.lists import Lists
 from twistproxy.upstream import balance
 
 # What imports the reactor is imported where it is used: `run` must leave the choice to twistd.
@@ -79,7 +78,13 @@ def check(argument: Path | None, file: Path | None) -> None:
     """Say what is wrong with a configuration, or that nothing is."""
     if argument is not None and file is not None:
         raise click.UsageError("FILE or --config FILE, not both.")
-    compiled, _, found = _compiled(argument or file)
+    from twistproxy.app import compile_config
+
+    config, found = _load(argument or file)
+    try:
+        compiled = compile_config(config, found, time.time())
+    except load.ConfigErrors as errors:
+        _fail(str(errors))
     for warning in compiled.certificates.warnings:
         click.echo(warning, err=True)
     click.echo(f"{_called(found)}: ok")
@@ -141,7 +146,7 @@ def explain(file: Path | None, url: str, live: bool, **words: Any) -> None:
     from twistproxy.admin.explaining import asked
     from twistproxy.policy.asking import explained, ports_of
 
-    compiled, config, _ = _compiled(file)
+    compiled, config = _compiled(file)
     try:
         who = asked(_said(words))
         told = explained(
@@ -166,7 +171,7 @@ def test(tests: Path, file: Path | None) -> None:
     from twistproxy.policy import assertions
     from twistproxy.policy.asking import ports_of
 
-    compiled, config, _ = _compiled(file)
+    compiled, config = _compiled(file)
     plan = compiled.policy
     try:
         cases = assertions.read(
@@ -182,11 +187,12 @@ def test(tests: Path, file: Path | None) -> None:
     click.echo(f"{tests}: {len(cases)} ok")
 
 
-def _compiled(file: Path | None) -> tuple[Any, Config, Path | None]:
+def _compiled(file: Path | None) -> tuple[Any, Config]:
     """What a configuration comes to, with what its lists hold: files as they are, of URLs the last
     good copies. Ends the process with the errors of it.
     """
     from twistproxy.app import compile_config, means_alone
+    from twistproxy.lists.lists import Lists
 
     config, found = _load(file)
     with tempfile.TemporaryDirectory() as folder:
@@ -196,12 +202,8 @@ def _compiled(file: Path | None) -> tuple[Any, Config, Path | None]:
             shutil.copytree(config.state_dir / "lists", copies)
         lists = Lists(None, copies, time.time, random.Random())
         try:
-            listed = lists.load(config.policy.lists)
-            return (
-                compile_config(config, found, time.time(), None, means_alone(listed)),
-                config,
-                found,
-            )
+            means = means_alone(lists.load(config.policy.lists))
+            return compile_config(config, found, time.time(), None, means), config
         except (load.ConfigErrors, OSError) as errors:
             _fail(str(errors))
 

@@ -393,8 +393,7 @@ class Exchange:
         request, target, edits = self.request, self.target, step.edits
         assert request is not None
         assert target is not None
-        if step.bandwidth is not None:
-            self._slow_down(step.bandwidth)
+        self._step_to_come(step)
         rule = step.rule
         if rule.parent is not None:
             self.parent = rule.parent
@@ -404,8 +403,6 @@ class Exchange:
             return True
         if edits.request is not None:
             edits.request.apply(request.fields)
-        if edits.response is not None:
-            self._edits = (*self._edits, edits.response)
         self._credentials = self._credentials or edits.credentials
         if edits.rewriting is not None:
             new = edits.rewriting.applied(target)
@@ -416,6 +413,13 @@ class Exchange:
             if new is not None:
                 self.service.rewritten(self, new)
         return True
+
+    def _step_to_come(self, step: Compiled) -> None:
+        """Of that what may still be done when the response is there."""
+        if step.bandwidth is not None:
+            self._slow_down(step.bandwidth)
+        if step.edits is not None and step.edits.response is not None:
+            self._edits = (*self._edits, step.edits.response)
 
     def _slow_down(self, limit: Bandwidth) -> None:
         """All that is still to come passes no faster than that."""
@@ -451,10 +455,7 @@ class Exchange:
                 self._say_what_would_be(verdict)
             self.rule = verdict.rule
             for step in verdict.steps:
-                if step.bandwidth is not None:
-                    self._slow_down(step.bandwidth)
-                if step.edits is not None and step.edits.response is not None:
-                    self._edits = (*self._edits, step.edits.response)
+                self._step_to_come(step)
             if verdict.action != "allow":
                 self._turn_away(verdict)
                 return False

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
-from twistproxy.admin import CommandFailed
+from twistproxy.admin import CommandFailed, Proxy
 from twistproxy.policy.answers import Full
-from twistproxy.policy.parked import WORDS, NotAsked, Parked
+from twistproxy.policy.parked import WORDS, NotAsked
 
 
-class Asks(Protocol):
-    """Of a proxy what these commands need."""
-
-    @property
-    def asks(self) -> Parked: ...
-
-
-def asks(proxy: Asks, *_: object) -> str:
+def asks(proxy: Proxy, *_: object) -> str:
     """What waits."""
     return repr(proxy.asks)
 
 
-def answers(proxy: Asks, *_: object) -> str:
+def answers(proxy: Proxy, *_: object) -> str:
     """What stands."""
     return repr(proxy.asks.answers)
 
 
-def answer(proxy: Asks, arguments: Sequence[str], *_: object) -> str:
+def answer(proxy: Proxy, arguments: Sequence[str], *_: object) -> str:
     number, word = _number(arguments[0]), arguments[1]
     if word not in WORDS:
         raise CommandFailed(f"{word!r} is no answer; there are: {', '.join(WORDS)}")
@@ -38,7 +30,7 @@ def answer(proxy: Asks, arguments: Sequence[str], *_: object) -> str:
     return f"{word} to {count} that {'waits' if count == 1 else 'wait'}"
 
 
-def forget(proxy: Asks, arguments: Sequence[str], *_: object) -> str:
+def forget(proxy: Proxy, arguments: Sequence[str], *_: object) -> str:
     try:
         standing = proxy.asks.forget(_number(arguments[0]))
     except NotAsked as error:

@@ -22,6 +22,7 @@ from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from twistproxy.config.model import Ask
 from twistproxy.net.sweep import Sweep
 from twistproxy.policy import Question
 from twistproxy.policy.answers import Access, Answers, Standing
@@ -73,18 +74,6 @@ class Answer:
     def text(self) -> str:
         """Why, for a person: a clause."""
         return TEXTS[self.why]
-
-
-class Terms(Protocol):
-    """Of a rule that asks."""
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that an exchange waits."""
-
-    @property
-    def default(self) -> str:
-        """What it then gets: "allow" or "deny"."""
 
 
 class Waiter(Protocol):
@@ -183,7 +172,7 @@ class Parked:
         question: Question,
         side: str,
         rule: str,
-        terms: Terms,
+        terms: Ask,
         waiter: Waiter,
         since: float | None = None,
     ) -> Answer | Waiting:

@@ -285,17 +285,17 @@ def compile_policy(config: Policy, before: Plan | None = None, means: Means | No
         unless = None
         if rule.unless is not None:
             unless = named.compiled(rule.unless, (*where, "unless"))
-        needs = when.needs | (unless.needs if unless is not None else frozenset())
-        if rule.action == "ask" and "response" in needs:
-            told = "an operator is asked before the response is there, whose head is asked for"
-            faults.append(Fault((*where, "action"), told))
         hits = earlier.hits if earlier and earlier.rule == rule else Hits()
         verdict = _verdict(rule)
         limits, bandwidth = means.limits(rule), means.bandwidth(rule)
         text = text_of(rule)
-        rules.append(
-            Compiled(place, rule, when, unless, verdict, edits, limits, bandwidth, text, hits)
+        compiled = Compiled(
+            place, rule, when, unless, verdict, edits, limits, bandwidth, text, hits
         )
+        if rule.action == "ask" and "response" in compiled.needs:
+            told = "an operator is asked before the response is there, whose head is asked for"
+            faults.append(Fault((*where, "action"), told))
+        rules.append(compiled)
     if faults:
         raise PolicyError(faults)
     status = 403 if config.default == "deny" else 0

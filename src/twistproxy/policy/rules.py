@@ -129,10 +129,6 @@ class All:
         return None
 
     @property
-    def known_at_once(self) -> bool:
-        return not self.needs
-
-    @property
     def needs(self) -> frozenset[Need]:
         """What must be known before it can be said."""
         found: set[Need] = set()
@@ -185,14 +181,14 @@ class Compiled:
         return answer if veto == NO else _sooner(answer if answer != YES else NO, veto)
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """What must be known before it can be asked."""
+        return self.when.needs if self.unless is None else self.when.needs | self.unless.needs
+
+    @property
     def is_certain(self) -> bool:
         """Whether it decides, and can be asked at once."""
-        return not (
-            self.rule.shadow
-            or self.rule.action == "continue"
-            or self.when.needs
-            or (self.unless is not None and self.unless.needs)
-        )
+        return not (self.rule.shadow or self.rule.action == "continue" or self.needs)
 
 
 # -- making them ---------------------------------------------------------------------------------
